@@ -1,0 +1,1 @@
+"""Streaming fusion of camera, LiDAR and audio: ingest, align, detect, track, publish."""

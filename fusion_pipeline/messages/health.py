@@ -1,0 +1,56 @@
+"""What a node reports of itself, once or twice a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fusion_pipeline.messages.header import Header
+
+STATES = ("starting", "ready", "degraded", "stopping", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """Latency of one stage over the last reporting period."""
+
+    stage: str
+    count: int
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A running total since the node started, such as ("camera/front", "overwritten", 3)."""
+
+    topic: str
+    reason: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of one node; `header.source` is "health/<node>"."""
+
+    header: Header
+    node: str
+    pid: int
+    state: str
+    detail: str = ""  # why it is degraded, or what it runs on ("CPUExecutionProvider, 1 thread")
+    timings: tuple[StageTiming, ...] = ()
+    received: tuple[Count, ...] = ()
+    published: tuple[Count, ...] = ()
+    dropped: tuple[Count, ...] = ()  # by receiver, with reason
+    refused: tuple[Count, ...] = ()  # bad input, by topic and reason
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ValueError(f"health.state {self.state!r} is unknown; known: {', '.join(STATES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class LogTime:
+    """A player's promise during replay: every message that arrived up to `header.arrival_ns` has been sent."""
+
+    header: Header

@@ -1,0 +1,39 @@
+"""Sensor sets: what every sensor saw at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fusion_pipeline.messages.audio import AudioChunk
+from fusion_pipeline.messages.camera import CameraFrame
+from fusion_pipeline.messages.ego import EgoMotion
+from fusion_pipeline.messages.header import Header
+from fusion_pipeline.messages.lidar import LidarScan
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A stream that gave nothing to a set, and why: "silent", "late", "outside window", "gap"."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorSet:
+    """All that belongs to the instant `header.capture_ns`, at most one entry per stream.
+
+    `egos` holds one interpolated pose or none; `missing` names every configured stream that is absent.
+    """
+
+    header: Header
+    lidars: tuple[LidarScan, ...] = ()
+    cameras: tuple[CameraFrame, ...] = ()
+    audios: tuple[AudioChunk, ...] = ()
+    egos: tuple[EgoMotion, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the streams that are in the set, LiDAR first, then cameras, audio, ego."""
+        return tuple(m.header.source for m in (*self.lidars, *self.cameras, *self.audios, *self.egos))

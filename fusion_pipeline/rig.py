@@ -1,0 +1,131 @@
+"""A rig: which sensors a vehicle has, where they sit, and their intrinsics; read from calibration/rigs/*.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from fusion_pipeline.arrays import Doubles, require_shape
+from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.geometry.pose import Pose
+
+
+class RigError(ValueError):
+    """A rig file that cannot be used; the message names the file, the sensor and the key."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LidarMount:
+    """Where a LiDAR sits."""
+
+    vehicle_from_sensor: Pose
+    offset_ns: int = 0  # added to its stamps to meet the reference clock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraMount:
+    """Where a camera sits (optical frame: x right, y down, z forward) and how it images."""
+
+    vehicle_from_sensor: Pose
+    model: CameraModel
+    offset_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MicrophoneArray:
+    """M microphones of one array; positions in the array's own frame."""
+
+    vehicle_from_sensor: Pose
+    microphones_m: Doubles  # (M, 3), in channel order
+    offset_ns: int = 0
+
+    def __post_init__(self) -> None:
+        require_shape("microphones_m", self.microphones_m, None, 3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rig:
+    """All sensors of a vehicle by topic name ("lidar/top", "camera/front", "audio/roof"); at least one."""
+
+    name: str
+    lidars: Mapping[str, LidarMount] = field(default_factory=dict)
+    cameras: Mapping[str, CameraMount] = field(default_factory=dict)
+    audios: Mapping[str, MicrophoneArray] = field(default_factory=dict)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every sensor's topic, LiDARs first."""
+        return (*self.lidars, *self.cameras, *self.audios)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a rig file. Raises RigError naming the file, the sensor and what is wrong with it."""
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RigError(f"rig file {path} does not exist") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RigError(f"rig file {path} cannot be read: {error}") from None
+        try:
+            return cls.from_table(table)
+        except RigError as error:
+            raise RigError(f"rig file {path}: {error}") from None
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Self:
+        """Build from the parsed TOML of a rig file. Raises RigError."""
+        families = {"lidar": _lidar, "camera": _camera, "audio": _audio}
+        unknown = set(table) - {"name", *families}
+        if unknown:
+            raise RigError(f"unknown key {sorted(unknown)[0]!r}; known: name, {', '.join(families)}")
+        mounts: dict[str, dict[str, Any]] = {family: {} for family in families}
+        for family, build in families.items():
+            for sensor, entry in table.get(family, {}).items():
+                try:
+                    mounts[family][f"{family}/{sensor}"] = build(entry)
+                except KeyError as error:
+                    raise RigError(f"[{family}.{sensor}] lacks {error.args[0]!r}") from None
+                except (TypeError, ValueError) as error:
+                    raise RigError(f"[{family}.{sensor}]: {error}") from None
+        if not any(mounts.values()):
+            raise RigError("it names no sensor; add a [lidar.NAME], [camera.NAME] or [audio.NAME] table")
+        return cls(str(table.get("name", "unnamed")), mounts["lidar"], mounts["camera"], mounts["audio"])
+
+
+def _pose(entry: Mapping[str, Any]) -> Pose:
+    pose = entry["vehicle_from_sensor"]
+    translation = np.asarray(pose["translation_m"], np.float64)
+    if "quaternion_xyzw" in pose:
+        return Pose.from_quaternion(np.asarray(pose["quaternion_xyzw"], np.float64), translation)
+    if "rotation" in pose:
+        return Pose(np.asarray(pose["rotation"], np.float64), translation)
+    roll, pitch, yaw = np.deg2rad(pose.get("roll_pitch_yaw_deg", [0.0, 0.0, 0.0]))
+    return Pose.from_euler(roll, pitch, yaw, translation)
+
+
+def _offset_ns(entry: Mapping[str, Any]) -> int:
+    return round(float(entry.get("offset_ms", 0.0)) * 1e6)
+
+
+def _lidar(entry: Mapping[str, Any]) -> LidarMount:
+    return LidarMount(_pose(entry), _offset_ns(entry))
+
+
+def _camera(entry: Mapping[str, Any]) -> CameraMount:
+    model = CameraModel(
+        str(entry.get("model", "pinhole")),
+        int(entry["width_px"]),
+        int(entry["height_px"]),
+        np.asarray(entry["matrix"], np.float64),
+        np.asarray(entry.get("distortion", []), np.float64),
+    )
+    return CameraMount(_pose(entry), model, _offset_ns(entry))
+
+
+def _audio(entry: Mapping[str, Any]) -> MicrophoneArray:
+    return MicrophoneArray(_pose(entry), np.asarray(entry["microphones_m"], np.float64), _offset_ns(entry))
