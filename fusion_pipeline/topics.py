@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fusion_pipeline.messages import (
-    AudioChunk, CameraFrame, Detections, EgoMotion, Health, LidarScan, LogTime, Message, SensorSet, Tracks,
+    AudioChunk,
+    CameraFrame,
+    Detections,
+    EgoMotion,
+    Health,
+    LidarScan,
+    LogTime,
+    Message,
+    SensorSet,
+    Tracks,
 )  # fmt: skip
 
 

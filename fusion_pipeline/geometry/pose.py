@@ -64,7 +64,7 @@ class Pose:
 
     def apply(self, points_m: Array) -> Array:
         """(N, 3) points of the source frame, in the target frame; dtype as given."""
-        moved = points_m @ self.rotation.T.astype(points_m.dtype)
+        moved: Array = points_m @ self.rotation.T.astype(points_m.dtype)
         moved += self.translation_m.astype(points_m.dtype)
         return moved
 

@@ -16,6 +16,7 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
 )  # fmt: skip
 
 __all__ = [
-    "MESSAGE_TYPES", "AudioChunk", "Boxes", "CameraFrame", "Count", "Detections", "EgoMotion", "Header", "Health", "Hop",
-    "LidarScan", "LogTime", "Message", "Missing", "SensorSet", "SoundEvent", "SourceStamp", "StageTiming", "Tracks",
+    "MESSAGE_TYPES", "AudioChunk", "Boxes", "CameraFrame", "Count", "Detections", "EgoMotion", "Header", "Health",
+    "Hop", "LidarScan", "LogTime", "Message", "Missing", "SensorSet", "SoundEvent", "SourceStamp", "StageTiming",
+    "Tracks",
 ]  # fmt: skip

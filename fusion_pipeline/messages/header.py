@@ -23,7 +23,7 @@ class Header:
     For a sensor set and all that follows from it, it is the instant that the set describes.
     """
 
-    source: str  # the topic that the data entered on, such as "camera/front"
+    source: str  # the topic that the message travels on, such as "camera/front" or "detections"
     capture_ns: int
     arrival_ns: int  # when the driver had the whole of it in hand (of a set: when its last part arrived)
     frame: str = "vehicle"  # coordinate frame of the payload

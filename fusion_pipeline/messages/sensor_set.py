@@ -36,4 +36,6 @@ class SensorSet:
     @property
     def present(self) -> tuple[str, ...]:
         """Names of the streams that are in the set, LiDAR first, then cameras, audio, ego."""
-        return tuple(m.header.source for m in (*self.lidars, *self.cameras, *self.audios, *self.egos))
+        parts: tuple[LidarScan | CameraFrame | AudioChunk | EgoMotion, ...]
+        parts = (*self.lidars, *self.cameras, *self.audios, *self.egos)
+        return tuple(part.header.source for part in parts)
