@@ -1,0 +1,77 @@
+"""THE table of verbs: where each is, what it does in a line, and how people call it. Importing it loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb of `fusion`."""
+
+    target: str  # "module:function" or "module:typer app", imported when the verb is called
+    summary: str  # one line
+    examples: tuple[str, ...]  # whole command lines
+
+
+_CLI = "fusion_pipeline.cli"
+VERBS: dict[str, Verb] = {
+    "demo": Verb(
+        f"{_CLI}.demo:demo",
+        "Drive a simulated vehicle through the whole pipeline; needs no data and no GPU.",
+        ("fusion demo", "fusion demo --for 30"),
+    ),
+    "launch": Verb(
+        f"{_CLI}.launch:launch",
+        "Start the graph of a launch file and watch it run.",
+        ("fusion launch launch/vehicle.py", "fusion launch launch/vehicle.py --set detector.min_score=0.4 --for 60"),
+    ),
+    "replay": Verb(
+        f"{_CLI}.replay:replay",
+        "Play a recorded log through the same graph and write what it finds.",
+        (
+            "fusion replay drives/2011_09_26_drive_0052_sync --rate 1 --out sets.jsonl",
+            "fusion replay log.mcap --rate max",
+        ),
+    ),
+    "record": Verb(
+        f"{_CLI}.record:record",
+        "Record the topics of a running graph to an MCAP log.",
+        ("fusion record launch/vehicle.py --out drive.mcap --for 60",),
+    ),
+    "bench": Verb(
+        f"{_CLI}.bench:bench",
+        "Measure a part of the pipeline beside its baseline.",
+        ("fusion bench transport", "fusion bench align --json"),
+    ),
+    "topic": Verb(
+        f"{_CLI}.topic:topic",
+        "Look at the topics of a running graph: list, hz, echo.",
+        ("fusion topic list", "fusion topic hz lidar/top", "fusion topic echo tracks"),
+    ),
+    "doctor": Verb(
+        f"{_CLI}.doctor:doctor",
+        "Check this machine: libraries, GPU providers, clock, shared memory, devices.",
+        ("fusion doctor", "fusion doctor --json"),
+    ),
+    "eval": Verb(
+        f"{_CLI}.eval:evaluate",
+        "Score detections against labels.",
+        ("fusion eval sets.jsonl --labels training/label_2",),
+    ),
+    "sim": Verb(
+        f"{_CLI}.sim:sim",
+        "Simulate camera, LiDAR and sound of a scene, with the exact truth beside them.",
+        ("fusion sim --seed 7 --seconds 20 --out scene.mcap",),
+    ),
+    "train": Verb(
+        f"{_CLI}.train:train",
+        "Train the fusion network on simulated or recorded scenes; needs the [train] extra.",
+        ("fusion train --minutes 60 --out checkpoint.pt",),
+    ),
+    "export": Verb(
+        f"{_CLI}.export:export",
+        "Turn a checkpoint into an ONNX file with its manifest; needs the [train] extra.",
+        ("fusion export checkpoint.pt --out model.onnx",),
+    ),
+}
