@@ -35,6 +35,7 @@ class Response:
     level_db: Floats  # (16, 16) mean power of bands and time steps over the microphones, dB of full scale
     spectrum: Floats  # (16, F) mean power of time steps and frequencies over the microphones, full scale 1
     frequencies_hz: Floats  # (F,)
+    patterns: Floats  # (16, 72, 72) what the array's srp would be, per band, for a lone plane wave from each azimuth
 
     @property
     def azimuths_rad(self) -> Doubles:
@@ -72,11 +73,14 @@ class SteeredResponse:
         edges = band_edges_hz(rate_hz)
         self._bins = slice(*np.searchsorted(frequencies, [edges[0], edges[-1]]))
         self._frequencies = frequencies[self._bins]
-        # At 31 Hz from one frequency to the next the narrowest band, 94 Hz wide, still holds two of them.
+        # At 16 Hz from one frequency to the next even the narrowest band, 91 Hz wide, holds five of them.
         self._starts = np.searchsorted(self._frequencies, edges[:-1])
         self._ends = np.append(self._starts[1:], len(self._frequencies))
         self._first, self._second = np.triu_indices(self._microphones, 1)
         self._steering = self._compile(array)
+        # A wave's cross-spectra are the cosines and sines of its own row, so its response is their product.
+        widths = [(b - a) * len(self._first) for a, b in zip(self._starts, self._ends, strict=True)]
+        self._patterns = np.stack([s @ s.T * w for s, w in zip(self._steering, widths, strict=True)])
 
     def _compile(self, array: MicrophoneArray) -> tuple[Floats, ...]:
         """Per band (72, Fb * 2P): the cosine and sine that turn each pair's cross-spectrum to each azimuth, divided
@@ -118,6 +122,7 @@ class SteeredResponse:
             level_db=(10 * np.log10(level + np.float32(1e-12))).astype(np.float32),
             spectrum=np.ascontiguousarray(power.T),
             frequencies_hz=self._frequencies.astype(np.float32),
+            patterns=self._patterns,
         )
 
     def _spectra(self, pcm: Array) -> Array:
