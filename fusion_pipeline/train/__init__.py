@@ -1,0 +1,1 @@
+"""Training of the shipped networks on the simulated world; needs the [train] extra."""
