@@ -1,0 +1,269 @@
+"""LiDAR points to the bird's-eye raster that the network reads, and the ground under them.
+
+The raster has 16 features a cell of 0.2 m, folded 2x2 into 64 channels at 0.4 m: array (1, 64, 176, 200), where axis 2
+runs along x (row 0 nearest the vehicle) and axis 3 along y (column 0 rightmost, y = -40 m). Channel
+`feature * 4 + 2 * (row of the fine cell & 1) + (column of the fine cell & 1)`. Features, heights above local ground:
+
+    0 to 8   1 where a point lies between neighbouring EDGES_M
+    9        greatest height / 4.5, 0 to 1
+    10       log(1 + count) / 4
+    11       mean of the intensity's rank in this scan, 0 to 1 (so that sensors' scales do not matter)
+    12, 13   occupancy by points 0.3 to 2.3 m high of the scans one and two before; 0 where not given
+    14       what the camera saw here; 0, nothing paints it yet
+    15       1 where beams passed on their way to something farther
+
+Local ground: per tile of 1.6 m the low percentile of its points, its outliers refused against the neighbours, holes
+filled and smoothed over tiles; `ground_at` reads it bilinearly. Networks give z above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+
+from fusion_pipeline.arrays import Floats, require_shape
+
+EDGES_M = (-0.3, 0.1, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 3.0, 4.5)
+FEATURES = 16
+_SECTORS = 720
+
+
+@dataclass(frozen=True, slots=True)
+class BevGrid:
+    """The part of the ground that the raster covers."""
+
+    x_m: tuple[float, float] = (0.0, 70.4)
+    y_m: tuple[float, float] = (-40.0, 40.0)
+    cell_m: float = 0.2
+    fold: int = 2
+    tile_m: float = 1.6  # of the ground map
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Folded rows (along x) and columns (along y)."""
+        step = self.cell_m * self.fold
+        return round((self.x_m[1] - self.x_m[0]) / step), round((self.y_m[1] - self.y_m[0]) / step)
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Rows and columns of the ground map."""
+        rows, cols = self.x_m[1] - self.x_m[0], self.y_m[1] - self.y_m[0]
+        return int(np.ceil(rows / self.tile_m - 1e-6)), int(np.ceil(cols / self.tile_m - 1e-6))
+
+
+@nb.njit(cache=True, nogil=True)
+def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int) -> Floats:
+    bins, step, base = 160, 0.05, -4.0  # heights from -4 to 4 m
+    histogram = np.zeros((rows, cols, bins), np.uint16)
+    for i in range(len(xyz)):
+        x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
+        # Written so that a NaN fails.
+        if not (x >= x0 and y >= y0 and z > base and z < base + bins * step):
+            continue
+        if not (x < x0 + rows * tile and y < y0 + cols * tile):
+            continue
+        cell = histogram[int((x - x0) / tile), int((y - y0) / tile)]
+        b = int((z - base) / step)
+        if cell[b] < 65535:
+            cell[b] += 1
+    low = np.full((rows, cols), np.nan, np.float32)
+    for r in range(rows):
+        for c in range(cols):
+            total = 0
+            for b in range(bins):
+                total += histogram[r, c, b]
+            if total < 3:
+                continue
+            want, seen = max(2.0, 0.15 * min(total, 200)), 0
+            for b in range(bins):
+                seen += histogram[r, c, b]
+                if seen >= want:
+                    low[r, c] = base + (b + 0.5) * step
+                    break
+    # March outwards from the vehicle: a tile much above or below its nearer neighbours is a thing, not the ground.
+    clean = np.full((rows, cols), np.nan, np.float32)
+    middle = int(-y0 / tile)
+    for r in range(rows):
+        for k in range(2 * cols):
+            c = middle + (k // 2 if k % 2 == 0 else -(k // 2) - 1)
+            if c < 0 or c >= cols:
+                continue
+            total, n = 0.0, 0
+            for dr in range(-2, 1):
+                for dc in range(-2, 3):
+                    rr, cc = r + dr, c + dc
+                    if rr >= 0 and cc >= 0 and cc < cols and (dr != 0 or dc != 0) and not np.isnan(clean[rr, cc]):
+                        total += clean[rr, cc]
+                        n += 1
+            near = total / n if n > 0 else 0.0
+            value = low[r, c]
+            if np.isnan(value):
+                clean[r, c] = near
+            elif value > near + 0.25:
+                clean[r, c] = near
+            elif value < near - 0.4:
+                clean[r, c] = near - 0.1
+            else:
+                clean[r, c] = 0.3 * near + 0.7 * value
+    smooth = np.empty((rows, cols), np.float32)
+    for r in range(rows):
+        for c in range(cols):
+            total, weight = 0.0, 0.0
+            for dr in range(-1, 2):
+                for dc in range(-1, 2):
+                    rr, cc = r + dr, c + dc
+                    if rr >= 0 and rr < rows and cc >= 0 and cc < cols:
+                        w = 1.0 if np.isnan(low[rr, cc]) else 4.0
+                        total += w * clean[rr, cc]
+                        weight += w
+            smooth[r, c] = total / weight
+    return smooth
+
+
+@nb.njit(cache=True, nogil=True)
+def _read(ground: Floats, x: float, y: float, x0: float, y0: float, tile: float) -> float:
+    rows, cols = ground.shape
+    u = min(max((x - x0) / tile - 0.5, 0.0), rows - 1.001)
+    v = min(max((y - y0) / tile - 0.5, 0.0), cols - 1.001)
+    r, c = int(u), int(v)
+    a, b = u - r, v - c
+    return (1 - a) * ((1 - b) * ground[r, c] + b * ground[r, c + 1]) + a * (
+        (1 - b) * ground[r + 1, c] + b * ground[r + 1, c + 1]
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def _read_many(ground: Floats, xy: Floats, x0: float, y0: float, tile: float) -> Floats:
+    out = np.empty(len(xy), np.float32)
+    for i in range(len(xy)):
+        out[i] = _read(ground, xy[i, 0], xy[i, 1], x0, y0, tile)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _ranks(intensity: Floats) -> Floats:
+    """(257,) share of the points whose intensity lies under i / 256, halves of ties counted."""
+    counts = np.zeros(256, np.int64)
+    total = 0
+    for i in range(len(intensity)):
+        v = intensity[i]
+        if v == v:
+            counts[int(min(max(v, 0.0), 1.0) * 255.0)] += 1
+            total += 1
+    table = np.zeros(256, np.float32)
+    seen = 0.0
+    for k in range(256):
+        table[k] = (seen + 0.5 * counts[k]) / max(total, 1)
+        seen += counts[k]
+    return table
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill(
+    xyz: Floats, intensity: Floats, ranks: Floats, ground: Floats, edges: Floats, x0: float, y0: float, cell: float,
+    tile: float, out: Floats,
+) -> None:  # fmt: skip
+    rows, cols = out.shape[1] * 2, out.shape[2] * 2
+    count = np.zeros((rows, cols), np.int32)
+    bright = np.zeros((rows, cols), np.float32)
+    farthest = np.zeros(_SECTORS, np.float32)
+    for i in range(len(xyz)):
+        x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
+        if not (x >= x0 and y >= y0 and x < x0 + rows * cell and y < y0 + cols * cell and abs(z) < 50.0):
+            continue
+        h = z - _read(ground, x, y, x0, y0, tile)
+        if h >= edges[9] or h < edges[0]:
+            continue
+        r, c = min(int((x - x0) / cell), rows - 1), min(int((y - y0) / cell), cols - 1)
+        k = 2 * (r & 1) + (c & 1)
+        s = 0
+        while h >= edges[s + 1]:
+            s += 1
+        out[4 * s + k, r >> 1, c >> 1] = 1.0
+        top = h / edges[9]
+        if top > out[36 + k, r >> 1, c >> 1]:
+            out[36 + k, r >> 1, c >> 1] = top
+        count[r, c] += 1
+        v = intensity[i]
+        if v == v:
+            bright[r, c] += ranks[int(min(max(v, 0.0), 1.0) * 255.0)]
+        sector = int((np.arctan2(y, x) / np.pi + 1.0) * 0.5 * (_SECTORS - 1))
+        reach = np.sqrt(x * x + y * y)
+        if reach > farthest[sector]:
+            farthest[sector] = reach
+    logs = np.empty(257, np.float32)
+    for n in range(257):
+        logs[n] = np.log(1.0 + n) / 4.0
+    for r in range(rows):
+        for c in range(cols):
+            n = count[r, c]
+            if n > 0:
+                k = 2 * (r & 1) + (c & 1)
+                out[40 + k, r >> 1, c >> 1] = logs[min(n, 256)]
+                out[44 + k, r >> 1, c >> 1] = bright[r, c] / n
+    for r in range(rows // 2):
+        for c in range(cols // 2):
+            x, y = x0 + (r + 0.5) * 2 * cell, y0 + (c + 0.5) * 2 * cell
+            sector = int((np.arctan2(y, x) / np.pi + 1.0) * 0.5 * (_SECTORS - 1))
+            if x * x + y * y < farthest[sector] * farthest[sector]:
+                for k in range(4):
+                    if count[2 * r + (k >> 1), 2 * c + (k & 1)] == 0:
+                        out[60 + k, r, c] = 1.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _occupy(
+    xyz: Floats, ground: Floats, x0: float, y0: float, cell: float, tile: float, first: int, out: Floats
+) -> None:
+    rows, cols = out.shape[1] * 2, out.shape[2] * 2
+    for i in range(len(xyz)):
+        x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
+        if not (x >= x0 and y >= y0 and x < x0 + rows * cell and y < y0 + cols * cell and abs(z) < 50.0):
+            continue
+        h = z - _read(ground, x, y, x0, y0, tile)
+        if h > 0.3 and h < 2.3:
+            r, c = min(int((x - x0) / cell), rows - 1), min(int((y - y0) / cell), cols - 1)
+            out[first + 2 * (r & 1) + (c & 1), r >> 1, c >> 1] = 1.0
+
+
+class BevRaster:
+    """Points to raster; keeps the ground map of the last scan."""
+
+    def __init__(self, grid: BevGrid = BevGrid()) -> None:  # noqa: B008 - frozen
+        if grid.fold != 2:
+            raise ValueError(f"fold is {grid.fold}, only 2 is built")
+        self.grid = grid
+        self._edges = np.asarray(EDGES_M, np.float32)
+        self._ground = np.zeros(grid.tiles, np.float32)
+
+    def __call__(self, xyz_m: Floats, intensity: Floats, previous: Sequence[Floats] = ()) -> Floats:
+        """The raster (1, 64, 176, 200) of N points (N, 3) in the vehicle frame with intensity (N,), 0 to 1.
+
+        `previous` holds up to two earlier scans' points, newest first, moved into the same frame. Points that are
+        not finite are passed over. Raises ValueError for wrong shapes.
+        """
+        require_shape("xyz_m", xyz_m, None, 3)
+        require_shape("intensity", intensity, len(xyz_m))
+        grid = self.grid
+        x0, y0 = grid.x_m[0], grid.y_m[0]
+        xyz = np.ascontiguousarray(xyz_m, np.float32)
+        bright = np.ascontiguousarray(intensity, np.float32)
+        out = np.zeros((1, 4 * FEATURES, *grid.shape), np.float32)
+        self._ground = _ground(xyz, x0, y0, grid.tile_m, *grid.tiles)
+        _fill(xyz, bright, _ranks(bright), self._ground, self._edges, x0, y0, grid.cell_m, grid.tile_m, out[0])
+        for i, old in enumerate(previous[:2]):
+            old = np.ascontiguousarray(old, np.float32)
+            _occupy(old, self._ground, x0, y0, grid.cell_m, grid.tile_m, 48 + 4 * i, out[0])
+        return out
+
+    def ground_at(self, xy_m: Floats) -> Floats:
+        """Height of the ground of the last scan at (N, 2) places, (N,) metres in the vehicle frame; held at the edges."""
+        require_shape("xy_m", xy_m, None, 2)
+        points = np.ascontiguousarray(xy_m, np.float32)
+        return np.asarray(_read_many(self._ground, points, *self._origin(), self.grid.tile_m), np.float32)
+
+    def _origin(self) -> tuple[float, float]:
+        return self.grid.x_m[0], self.grid.y_m[0]

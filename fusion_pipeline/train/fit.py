@@ -1,0 +1,161 @@
+"""Trains the LiDAR network for a given time on cached streets.
+
+    python -m fusion_pipeline.train.fit CACHE RUN --seconds 3600
+
+One-cycle learning rate over the clock, not over steps: whoever else uses the machine makes the run shorter in steps,
+never later. Every minute the averaged weights are written to RUN/last.pt, from which a run of the same RUN goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fusion_pipeline.arrays import Array
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.train.cache import load
+from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
+from fusion_pipeline.train.losses import box_loss, heat_loss
+from fusion_pipeline.train.model import LidarNet
+
+AVERAGE_STEPS = 60  # of the weights that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long, how fast."""
+
+    seconds: float
+    batch: int = 4
+    rate: float = 2.5e-3
+    crop: tuple[int, int] = (128, 128)  # rows and columns; the network is blind to where it looks
+    seed: int = 0
+
+    def rate_at(self, share: float) -> float:
+        """Learning rate after a share (0 to 1) of the time."""
+        if share < 0.1:
+            return self.rate * (0.1 + 9 * share)
+        return float(self.rate * (0.005 + 0.995 * 0.5 * (1 + np.cos(np.pi * min((share - 0.1) / 0.9, 1.0)))))
+
+
+def cropped(item: Target, size: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
+    """Raster, heat and weight cut to a window near the vehicle, and the window's (row, column)."""
+    r = int(rng.choice([0, rng.integers(0, ROWS - size[0] + 1)]) // 2 * 2)
+    spread = (COLS - size[1]) / 2
+    c = int(np.clip(rng.normal(spread, spread / 2), 0, COLS - size[1]) // 2 * 2)
+    a, b = slice(r, r + size[0]), slice(c, c + size[1])
+    return item.raster[:, a, b], item.heat[:, a, b], item.weight[a, b], np.asarray([r, c])
+
+
+def batches(cache: Path, schedule: Schedule, skip: int = 0) -> Iterator[dict[str, torch.Tensor]]:
+    """Endless batches, prepared by a thread; `skip` changes their order after a restart."""
+    ready: queue.Queue[dict[str, torch.Tensor]] = queue.Queue(maxsize=6)
+
+    def work() -> None:
+        rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
+        while True:
+            for paths in np.array_split(rng.permutation(paths := sorted(cache.glob("???????.npz"))), len(paths) // schedule.batch):
+                items = [target(augment(load(p), rng), raster) for p in paths]
+                cuts = [cropped(item, schedule.crop, rng) for item in items]
+                rows = []
+                for k, (item, cut) in enumerate(zip(items, cuts, strict=True)):
+                    cells = item.cells - cut[3]
+                    inside = ((cells >= 0) & (cells < schedule.crop)).all(axis=1)
+                    block = np.column_stack([np.full(len(cells), k), cells, item.cells, item.labels, item.boxes])
+                    rows.append(block[inside])
+                ready.put(
+                    {
+                        "raster": torch.from_numpy(np.stack([c[0] for c in cuts])),
+                        "heat": torch.from_numpy(np.stack([c[1] for c in cuts])),
+                        "weight": torch.from_numpy(np.stack([c[2] for c in cuts])),
+                        "truth": torch.from_numpy(np.concatenate(rows).astype(np.float32)),
+                    }
+                )
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()
+
+
+def step(net: LidarNet, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Heat and box losses of a batch."""
+    logits, trunk, coarse = net.features(batch["raster"].contiguous(memory_format=torch.channels_last))
+    heat = heat_loss(logits, batch["heat"], batch["weight"])
+    truth = batch["truth"]
+    if not len(truth):
+        return heat, heat.detach() * 0
+    index = truth[:, :6].long()
+    raw = net.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
+    return heat, box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.sizes[index[:, 5]])
+
+
+def fit(cache: Path, run: Path, schedule: Schedule) -> None:
+    """Train, and leave RUN/last.pt and RUN/curve.csv."""
+    torch.manual_seed(schedule.seed)
+    torch.set_num_threads(2)
+    net = LidarNet().to(memory_format=torch.channels_last)
+    mean = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.01)
+    run.mkdir(parents=True, exist_ok=True)
+    last, spent, steps = run / "last.pt", 0.0, 0
+    if last.exists():
+        state = torch.load(last)
+        net.load_state_dict(state["net"])
+        mean.load_state_dict(state["mean"])
+        optimizer.load_state_dict(state["optimizer"])
+        spent, steps = state["spent"], state["steps"]
+    began = saved = time.monotonic()
+    log: list[float] = []
+    net.train()
+    for batch in batches(cache, schedule, steps):
+        share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate_at(share)
+        heat, box = step(net, batch)
+        optimizer.zero_grad(set_to_none=True)
+        (heat + box).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        mean.update_parameters(net)
+        steps += 1
+        log += [float(heat.detach()), float(box.detach())]
+        done = share >= 1.0
+        if steps % 20 == 0:
+            now = np.asarray(log).reshape(-1, 2).mean(axis=0)
+            log.clear()
+            with (run / "curve.csv").open("a") as file:
+                file.write(f"{steps},{steps * schedule.batch},{share:.3f},{now[0]:.4f},{now[1]:.4f}\n")
+        if done or time.monotonic() - saved > 60:
+            saved = time.monotonic()
+            state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
+            state |= {"spent": spent + saved - began, "steps": steps, "samples": steps * schedule.batch}
+            torch.save(state, run / "half.pt")
+            (run / "half.pt").rename(last)
+        if done:
+            return
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--batch", type=int, default=4)
+    options = parser.parse_args()
+    fit(options.cache, options.run, Schedule(options.seconds, options.batch))
+
+
+if __name__ == "__main__":
+    main()
