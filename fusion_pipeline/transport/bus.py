@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 from numpy.typing import DTypeLike, NDArray
 
 from fusion_pipeline.messages import Count, Message
+
+NEVER = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +24,17 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """Stands in the place of a message: the topic's writer sends no more (replay)."""
-
-
-END = End()
-
-
-@dataclass(frozen=True, slots=True)
 class Received:
-    """A message, or END, with its topic and envelope."""
+    """A message with its topic and envelope; None in its place says that the topic's writer sends no more (replay)."""
 
     topic: str
-    message: Message | End
+    message: Message | None
     envelope: Envelope
+
+    @property
+    def publish_ns(self) -> int:
+        """When it was published, vehicle clock."""
+        return self.envelope.publish_ns
 
 
 class Publisher(Protocol):
@@ -46,8 +46,8 @@ class Publisher(Protocol):
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A writable array for a message on `topic`; it must not be written to after publishing."""
 
-    def wait_for_readers(self, counts: Mapping[str, int], timeout_s: float) -> bool:
-        """Wait until each topic has that many readers; False on timeout."""
+    def wait_for_readers(self, counts: Mapping[str, int], timeout_s: float, stop: threading.Event = NEVER) -> bool:
+        """Wait until each topic has that many readers; False on timeout or when `stop` is set."""
 
     def end(self, *topics: str) -> None:
         """Tell the readers of `topics` that nothing more comes; of every declared topic where none is named."""
@@ -78,8 +78,8 @@ class Bus(Protocol):
     def publisher(self, topics: Iterable[str]) -> Publisher:
         """A publisher of exactly `topics`."""
 
-    def subscriber(self, topics: Iterable[str], every: bool = False) -> Subscriber:
-        """A subscriber of `topics`; `every` treats LATEST topics as EVERY, for a lossless replay."""
+    def subscriber(self, topics: Iterable[str]) -> Subscriber:
+        """A subscriber of `topics`, delivered as the table of topics says."""
 
     def close(self) -> None:
         """Close what was handed out."""

@@ -1,13 +1,13 @@
 """Messages as frames and back: topic, msgpack header, then one frame for each array.
 
-Everything that comes from outside is refused with a typed error when it is not exactly what the table of topics promises.
+Everything from outside is refused with a typed error when it is not exactly what the table of topics promises.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from math import prod
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
@@ -17,7 +17,7 @@ import numpy as np
 
 from fusion_pipeline.messages import Message
 from fusion_pipeline.topics import topic_of
-from fusion_pipeline.transport.bus import END, End, Envelope, Received
+from fusion_pipeline.transport.bus import Envelope, Received
 
 VERSION = 1
 MAX_ARRAYS = 1024
@@ -40,15 +40,10 @@ class _Bad(Exception):
     """A reason, before the topic is known."""
 
 
-@dataclass(frozen=True)
-class _Context:
-    arrays: list[np.ndarray[Any, Any]]
-
-
-def encode(topic: str, message: Message | End, envelope: Envelope) -> list[bytes | memoryview]:
+def encode(topic: str, message: Message | None, envelope: Envelope) -> list[bytes | memoryview]:
     """The frames of `message`. Raises Refused where the topic's table row does not allow it."""
     row, arrays = topic_of(topic), list[Any]()
-    name, body = ("End", []) if isinstance(message, End) else (type(message).__name__, _pack(message, arrays))
+    name, body = ("End", []) if message is None else (type(message).__name__, _pack(message, arrays))
     if name not in ("End", row.message.__name__):
         raise Refused(topic, "wrong type")
     described = [[array.dtype.str, list(array.shape)] for array in arrays]
@@ -101,7 +96,7 @@ def _decode(topic: str, expected: type[Message], frames: Sequence[Buffer]) -> Re
         raise _Bad("garbage")
     envelope = Envelope(*head[2])
     if head[1] == "End":
-        return Received(topic, END, envelope)
+        return Received(topic, None, envelope)
     if head[1] != expected.__name__:
         raise _Bad("wrong type")
     if len(head[3]) > MAX_ARRAYS or len(head[3]) != len(frames) - 2:
