@@ -16,7 +16,14 @@ import numpy as np
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, seconds_to_ns
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import (
-    AudioChunk, CameraFrame, EgoMotion, Header, Hop, LidarScan, Missing, SensorSet,
+    AudioChunk,
+    CameraFrame,
+    EgoMotion,
+    Header,
+    Hop,
+    LidarScan,
+    Missing,
+    SensorSet,
 )  # fmt: skip
 
 Sensed = CameraFrame | LidarScan | AudioChunk | EgoMotion
