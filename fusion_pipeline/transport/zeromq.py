@@ -82,7 +82,7 @@ class ZeromqPublisher:
             self._socket.bind(endpoint)
 
     def publish(self, message: Message) -> None:
-        """Send on the topic `message.header.source`. Raises KeyError where that was not declared, Refused if too big."""
+        """Send on the topic `message.header.source`. Raises KeyError where not declared, Refused if too big."""
         self._send(message.header.source, message)
 
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
