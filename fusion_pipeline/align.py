@@ -260,7 +260,8 @@ def _ego(usable: list[tuple[int, _Entry]], t: int, window: int) -> EgoMotion | s
     if after[0] - t > window or (after[0] != t and t - before[0] > window):
         return "outside window"
     a, b = before[1].message, after[1].message
-    assert isinstance(a, EgoMotion) and isinstance(b, EgoMotion)
+    assert isinstance(a, EgoMotion)
+    assert isinstance(b, EgoMotion)
     part = 1.0 if after[0] == t else (t - before[0]) / (after[0] - before[0])
     before[1].used = after[1].used = True
     start = Pose.from_quaternion(a.orientation, a.position_m)

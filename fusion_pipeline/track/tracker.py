@@ -96,7 +96,8 @@ class Tracker:
         mine.sizes_m[t] += weight * (boxes.sizes_m[d] - mine.sizes_m[t])
         turn = boxes.yaws_rad[d] - mine.yaws_rad[t]
         turn = turn - np.pi * np.round(turn / np.pi)  # a box that faces backwards is the same box
-        mine.yaws_rad[t] = np.arctan2(
+        yaw = mine.yaws_rad[t] + weight * turn
+        mine.yaws_rad[t] = np.arctan2(np.sin(yaw), np.cos(yaw))
             np.sin(mine.yaws_rad[t] + weight * turn), np.cos(mine.yaws_rad[t] + weight * turn)
         )
         mine.scores[t], mine.std[t], mine.attribution[t] = boxes.scores[d], boxes.std[d], boxes.attribution[d]
