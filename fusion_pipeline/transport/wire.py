@@ -103,7 +103,7 @@ def _decode(topic: str, expected: type[Message], frames: Sequence[Buffer]) -> Re
         raise _Bad("truncated")
     arrays = [_array(described, frame) for described, frame in zip(head[3], frames[2:], strict=True)]
     rest = iter(arrays)
-    message = _reader(expected)(head[4], rest)
+    message = _reader(cast(Any, expected))(head[4], rest)
     if next(rest, None) is not None or message.header.source != topic:
         raise _Bad("invalid value")
     return Received(topic, cast(Message, message), envelope)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgpack
 import numpy as np
 import pytest
@@ -65,7 +67,5 @@ def test_bad_input_is_refused(frames: list[bytes], reason: str) -> None:
 def test_mutated_header_is_read_or_refused(at: int, value: int) -> None:
     header = bytearray(FRAMES[1])
     header[at] = value
-    try:
+    with suppress(Refused):  # any other exception fails the test
         decode([FRAMES[0], bytes(header), FRAMES[2]])
-    except Refused as refused:
-        assert refused.reason
