@@ -2,9 +2,9 @@
 
 Direction. The cells (band, time step) within 25 dB of the loudest and above -70 dB of full scale are averaged, each
 weighted by its loudness and by how much the array can tell directions apart in its band. The highest azimuth is a
-source; its score is the peak's height over the mean, relative to what a lone plane wave would reach: near 1 for a single clear
-source, near 0 for wind, microphone noise and sound from everywhere. What such a wave explains is taken away and the
-rest searched once more (CLEAN, Hogbom 1974).
+source; its score is the peak over the mean, relative to what a lone plane wave would reach: near 1 for a single
+clear source, near 0 for wind, microphone noise and sound from everywhere. What such a wave explains is taken away and
+the rest searched once more (CLEAN, Hogbom 1974).
 
 Label. "tone" where one pitch stands out for most of the window, as with sirens, horns and beeps; otherwise "sound". A
 rule for "siren" was tried and left out: in half a second its glide cannot be told from a crying child or a cock's crow
@@ -14,7 +14,6 @@ rule for "siren" was tried and left out: in half a second its glide cannot be to
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from fusion_pipeline.arrays import Floats
 from fusion_pipeline.encode.audio import Response, azimuths_rad
@@ -27,8 +26,8 @@ APART_RAD = np.deg2rad(40.0)  # nearer sources are one
 MAX_SOURCES = 2
 
 TONE_HZ = (300.0, 3000.0)
-TONE_PROMINENCE_DB = 18.0  # of the tone over the median of its neighbours
-TONE_NEIGHBOURS_HZ = 200.0  # to each side
+TONE_PROMINENCE_DB = 15.0  # of the tone over the median of its neighbours
+TONE_NEIGHBOURS_HZ = 400.0  # width of a neighbourhood
 TONE_SHARE = 0.75  # of the time steps in which it must stand out
 
 
@@ -60,12 +59,13 @@ def is_tonal(response: Response) -> bool:
     """Whether in most time steps one frequency stands out above the others."""
     inside = (response.frequencies_hz >= TONE_HZ[0]) & (response.frequencies_hz <= TONE_HZ[1])
     power = response.spectrum[:, inside] + np.float32(1e-12)
-    if power.shape[1] == 0:
+    if power.shape[1] < 3:
         return False
     # Against its neighbours, not the whole range: a helicopter's rumble falls off steeply, but has no pitch.
-    width = 1 + 2 * round(TONE_NEIGHBOURS_HZ / float(response.frequencies_hz[1] - response.frequencies_hz[0]))
-    excess_db = 10 * np.log10(power / median_filter(power, size=(1, width), mode="nearest"))
-    stands_out = (excess_db > TONE_PROMINENCE_DB) & (10 * np.log10(power) > QUIET_DB)
+    width = max(3, round(TONE_NEIGHBOURS_HZ / float(response.frequencies_hz[1] - response.frequencies_hz[0])))
+    blocks = power[:, : power.shape[1] // width * width].reshape(len(power), -1, width)
+    peak_db, around_db = 10 * np.log10(blocks.max(axis=2)), 10 * np.log10(np.median(blocks, axis=2))
+    stands_out = (peak_db - around_db > TONE_PROMINENCE_DB) & (peak_db > QUIET_DB)
     return bool(stands_out.any(axis=1).mean() >= TONE_SHARE)
 
 
