@@ -98,8 +98,6 @@ class Tracker:
         turn = turn - np.pi * np.round(turn / np.pi)  # a box that faces backwards is the same box
         yaw = mine.yaws_rad[t] + weight * turn
         mine.yaws_rad[t] = np.arctan2(np.sin(yaw), np.cos(yaw))
-            np.sin(mine.yaws_rad[t] + weight * turn), np.cos(mine.yaws_rad[t] + weight * turn)
-        )
         mine.scores[t], mine.std[t], mine.attribution[t] = boxes.scores[d], boxes.std[d], boxes.attribution[d]
         self._hits[t] += 1
         self._seen[t] = now
