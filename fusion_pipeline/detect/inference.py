@@ -1,0 +1,219 @@
+"""A model and its manifest as one call: a sensor set in, detections out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+
+from fusion_pipeline.clock import now_ns
+from fusion_pipeline.detect.center import CenterDecoder, attributed
+from fusion_pipeline.detect.lift import Lifter
+from fusion_pipeline.detect.network import Network
+from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
+from fusion_pipeline.detect.providers import ProviderError
+from fusion_pipeline.detect.sounds import sounds_from_srp
+from fusion_pipeline.detect.work import Work
+from fusion_pipeline.detect.yolo import YoloDecoder
+from fusion_pipeline.encode.image import prepare
+from fusion_pipeline.encode.inputs import SceneReader
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.manifest import Manifest, ManifestError
+from fusion_pipeline.messages import Detections, Header, Hop, SensorSet, SourceStamp
+from fusion_pipeline.operations import (
+    BevRasterize, DecodeCenter, DecodeYolo, ImageResize, LiftToBoxes, Nms2d, NmsBev, Operation, RunOnnx, Srp,
+)  # fmt: skip
+from fusion_pipeline.rig import Rig
+
+Step = Callable[[Work], Work]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """Stages that are timed together as one hop."""
+
+    hop: str
+    steps: tuple[Step, ...]
+
+
+class Inference:
+    """Runs the stages of a manifest. One call at a time."""
+
+    def __init__(
+        self, manifest: Manifest, reader: SceneReader, phases: tuple[Phase, ...], networks: tuple[Network, ...]
+    ):
+        self.manifest = manifest
+        self._reader, self._phases, self._networks = reader, phases, networks
+
+    @classmethod
+    def load(
+        cls,
+        model: Path,
+        rig: Rig,
+        min_score: float | None = None,
+        providers: Sequence[str] = ("cpu",),
+        threads: int = 1,
+        allow_fallback: bool = False,
+    ) -> Self:
+        """Load and warm up `model`, an ONNX file or its manifest; `min_score` None takes the manifest's.
+
+        Sets this process's OpenCV to `threads` threads. Raises ManifestError, ModelError or ProviderError.
+        """
+        manifest = Manifest.beside(model)
+        for name in providers:
+            if name not in manifest.requires.providers:
+                raise ProviderError(f"{manifest.name} runs on {', '.join(manifest.requires.providers)}, not on {name}")
+        cv2.setNumThreads(threads)
+        networks = {
+            key: Network(Path(file.path), tuple(providers), threads, allow_fallback)
+            for key, file in manifest.files.items()
+        }
+        steps = _Steps(manifest, rig, networks, min_score)
+        named = [(_PHASES.get(type(stage), "decode"), steps.of(stage)) for stage in manifest.stages]
+        phases = tuple(
+            Phase(f"detector/{name}", tuple(step for _, step in group))
+            for name, group in groupby(named, key=lambda item: item[0])
+        )
+        kinds = {type(stage) for stage in manifest.stages}
+        reader = SceneReader(rig, points=bool(kinds & {BevRasterize, LiftToBoxes}), pictures=ImageResize in kinds)
+        return cls(manifest, reader, phases, tuple(networks.values()))
+
+    def describe(self) -> str:
+        """What the networks really run on, for health."""
+        return "; ".join(network.describe() for network in self._networks)
+
+    def __call__(self, sensor_set: SensorSet) -> Detections:
+        """The set's detections. What is absent or damaged is named in `missing`, and has no share in any box."""
+        start = now_ns()
+        work = Work.begin(self._reader(sensor_set))
+        hops: list[Hop] = []
+        for phase in self._phases:
+            for step in phase.steps:
+                work = step(work)
+            end = now_ns()
+            hops.append(Hop(phase.hop, start, end))
+            start = end
+        scene = work.scene
+        boxes = attributed(work.boxes, scene.present[0])
+        sounds = tuple(event for response in scene.responses for event in sounds_from_srp(response))
+        head = sensor_set.header
+        if hops:
+            hops[-1] = replace(hops[-1], end_ns=now_ns())
+        absent = tuple(f"{item.source}: {item.reason}" for item in sensor_set.missing)
+        header = Header("detections", head.capture_ns, head.arrival_ns, "vehicle", head.hops + tuple(hops))
+        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), absent + scene.refused)
+
+
+_PHASES: dict[type[Operation], str] = {
+    ImageResize: "encode", BevRasterize: "encode", Srp: "encode", RunOnnx: "network",
+}  # fmt: skip
+
+
+class _Steps:
+    """Turns a manifest's stages into callables."""
+
+    def __init__(self, manifest: Manifest, rig: Rig, networks: dict[str, Network], min_score: float | None) -> None:
+        self._manifest, self._rig, self._networks, self._min_score = manifest, rig, networks, min_score
+        self._per_view: set[str] = set()
+        self._known = {"present"}
+        self._size = (0, 0)
+
+    def of(self, stage: Operation) -> Step:
+        """The step that carries `stage` out. Raises ManifestError for an input that no earlier stage makes."""
+        classes = self._manifest.classes
+        if isinstance(stage, ImageResize):
+            if stage.stack:
+                self._known.add(stage.out)
+                return lambda work: _stacked(work, stage, self._rig)
+            self._per_view.add(stage.out)
+            self._size = (stage.width, stage.height)
+            return lambda work: _resized(work, stage)
+        if isinstance(stage, BevRasterize):
+            self._known.add(stage.out)
+            raster = BevRaster()
+            raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
+            return lambda work: _rastered(work, stage, raster)
+        if isinstance(stage, Srp):
+            self._known.add(stage.out)
+            return lambda work: work.with_tensors({stage.out: _srp(work)})
+        if isinstance(stage, RunOnnx):
+            return self._onnx(stage)
+        if isinstance(stage, DecodeCenter):
+            least = stage.min_score if self._min_score is None else self._min_score
+            center = CenterDecoder(stage, classes, least)
+            return lambda work: replace(work, boxes=center(work))
+        if isinstance(stage, DecodeYolo):
+            least = stage.min_score if self._min_score is None else self._min_score
+            yolo = YoloDecoder(stage, classes, self._size, least)
+            return lambda work: replace(work, views=tuple(replace(view, boxes=yolo(view)) for view in work.views))
+        if isinstance(stage, Nms2d):
+            return lambda work: replace(
+                work, views=tuple(replace(view, boxes=suppressed_2d(view.boxes, stage)) for view in work.views)
+            )
+        if isinstance(stage, NmsBev):
+            return lambda work: replace(work, boxes=suppressed_bev(work.boxes, stage))
+        lifter = Lifter(stage, classes)
+        return lambda work: replace(work, boxes=lifter(work))
+
+    def _onnx(self, stage: RunOnnx) -> Step:
+        network = self._networks[stage.file]
+        sources = {spec.name: stage.inputs.get(spec.name, spec.name) for spec in network.inputs}
+        for name, source in sources.items():
+            if source not in self._known | self._per_view:
+                made = ", ".join(sorted(self._known | self._per_view))
+                raise ManifestError(
+                    f"{self._manifest.path}: no stage makes {source!r} for input {name!r}; made: {made}"
+                )
+        outputs = {spec.name: stage.outputs.get(spec.name, spec.name) for spec in network.outputs}
+        per_view = any(source in self._per_view for source in sources.values())
+        (self._per_view if per_view else self._known).update(outputs.values())
+
+        def run(work: Work) -> Work:
+            if not per_view:
+                found = network({name: work.tensors[source] for name, source in sources.items()})
+                return work.with_tensors({outputs[name]: array for name, array in found.items()})
+            views = []
+            for view in work.views:
+                tensors = {**work.tensors, **view.tensors}
+                found = network({name: tensors[source] for name, source in sources.items()})
+                views.append(replace(view, tensors={**view.tensors, **{outputs[k]: v for k, v in found.items()}}))
+            return replace(work, views=tuple(views))
+
+        return run
+
+
+def _resized(work: Work, stage: ImageResize) -> Work:
+    views = []
+    for view in work.views:
+        tensor, fit = prepare(view.picture.pixels, stage)
+        views.append(replace(view, tensors={**view.tensors, stage.out: tensor[None]}, fit=fit))
+    return replace(work, views=tuple(views))
+
+
+def _stacked(work: Work, stage: ImageResize, rig: Rig) -> Work:
+    rows = np.zeros((max(1, len(rig.cameras)), 3, stage.height, stage.width), np.float32)
+    order = list(rig.cameras)
+    for view in work.views:
+        rows[order.index(view.picture.source)] = prepare(view.picture.pixels, stage)[0]
+    return work.with_tensors({stage.out: rows})
+
+
+def _rastered(work: Work, stage: BevRasterize, raster: BevRaster) -> Work:
+    tensor = raster(work.scene.points_m, work.scene.intensity)
+    return replace(work.with_tensors({stage.out: tensor}), ground=raster.ground_at)
+
+
+def _srp(work: Work) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    responses = work.scene.responses
+    return responses[0].srp if responses else np.zeros((1, 16, 16, 72), np.float32)
+
+
+def _sources(sensor_set: SensorSet) -> tuple[SourceStamp, ...]:
+    at = sensor_set.header.capture_ns
+    headers = [part.header for part in (*sensor_set.lidars, *sensor_set.cameras, *sensor_set.audios, *sensor_set.egos)]
+    return tuple(SourceStamp(head.source, head.capture_ns, head.capture_ns - at) for head in headers)
