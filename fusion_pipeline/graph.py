@@ -1,0 +1,173 @@
+"""A graph of processes: what runs, with which config, and who reads whom; checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import typing
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fusion_pipeline import overrides
+from fusion_pipeline.node import Node, Source, Stage
+from fusion_pipeline.topics import topic_of
+
+
+class GraphError(ValueError):
+    """A graph that cannot run; the message names the process and what to do."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One node in a process of its own."""
+
+    node: type[Node[Any]]
+    config: Any
+    name: str = ""  # default: the node's class in lower case, with the config's `name` behind it
+    cpu: int | None = None  # pin to this core
+    nice: int = 0  # 0 to 19; higher yields to others
+    restart: bool = True  # start again with back-off when it dies
+
+    @property
+    def label(self) -> str:
+        """The process's name in the graph, such as "camera.front" or "detector"."""
+        if self.name:
+            return self.name
+        sensor = getattr(self.config, "name", "")
+        return self.node.__name__.lower() + (f".{sensor}" if sensor else "")
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it publishes."""
+        return self.node.topics_written(self.config)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Who publishes what and who listens, by process label."""
+
+    writer_of: Mapping[str, str]  # topic -> label
+    topics_read: Mapping[str, tuple[str, ...]]  # label -> topics
+
+    def readers(self, topic: str) -> int:
+        """How many processes listen to `topic`."""
+        return sum(topic in topics for topics in self.topics_read.values())
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Processes that together make a pipeline."""
+
+    processes: tuple[Process, ...]
+    replay: bool = False  # time is the log's; every topic is delivered without loss
+    notes: Mapping[str, str] = field(default_factory=dict)  # free facts for the effective configuration
+
+    def with_overrides(self, assignments: typing.Iterable[str]) -> Graph:
+        """The graph with `--set` assignments applied. Raises OverrideError."""
+        table = overrides.parse(assignments)
+        labels = [process.label for process in self.processes]
+        for name in table:
+            if name not in labels:
+                raise overrides.OverrideError(f"--set {name}: {overrides.nearest('process', name, labels)}")
+        changed = tuple(
+            dataclasses.replace(p, config=overrides.apply(p.config, table.get(p.label, {}), p.label))
+            for p in self.processes
+        )
+        return dataclasses.replace(self, processes=changed)
+
+    def check(self) -> Wiring:
+        """Make sure that the graph can run. Raises GraphError with every fault that was found."""
+        faults = [*self._name_faults(), *self._config_faults(), *self._file_faults()]
+        if faults:
+            raise GraphError("; ".join(faults))
+        wiring, faults = self._wire()
+        if faults:
+            raise GraphError("; ".join(faults))
+        return wiring
+
+    def _name_faults(self) -> list[str]:
+        if not self.processes:
+            return ["the graph has no process"]
+        seen = Counter(process.label for process in self.processes)
+        return [f"{n} processes are named {label!r}; give each a name of its own" for label, n in seen.items() if n > 1]
+
+    def _config_faults(self) -> list[str]:
+        faults = []
+        for process in self.processes:
+            wanted = config_type(process.node)
+            if wanted is not None and not isinstance(process.config, wanted):
+                got = type(process.config).__name__
+                faults.append(f"{process.label}: config is a {got}, {process.node.__name__} wants {wanted.__name__}")
+        return faults
+
+    def _file_faults(self) -> list[str]:
+        return [
+            f"{process.label}: {path} does not exist"
+            for process in self.processes
+            for path in process.node.files(process.config)
+            if not Path(path).exists()
+        ]
+
+    def _wire(self) -> tuple[Wiring, list[str]]:
+        faults: list[str] = []
+        writer_of: dict[str, str] = {}
+        for process in self.processes:
+            for topic in process.topics:
+                try:
+                    topic_of(topic)
+                except KeyError as error:
+                    faults.append(f"{process.label}: {error.args[0]}")
+                if topic in writer_of:
+                    faults.append(f"{writer_of[topic]} and {process.label} both write {topic!r}; rename one of them")
+                writer_of[topic] = process.label
+        read = {p.label: self._topics_read(p, writer_of) for p in self.processes}
+        for process in self.processes:
+            if issubclass(process.node, Stage) and not any(not t.startswith("health/") for t in read[process.label]):
+                wanted = ", ".join(message.__name__ for message in process.node.reads)
+                faults.append(f"{process.label} reads {wanted}, but no process of the graph writes that")
+        return Wiring(writer_of, read), faults
+
+    @staticmethod
+    def _topics_read(process: Process, writer_of: Mapping[str, str]) -> tuple[str, ...]:
+        if not issubclass(process.node, Stage):
+            return ()
+        types, own = process.node.reads, process.label
+        return tuple(t for t, writer in writer_of.items() if writer != own and topic_of(t).message in types)
+
+
+def config_type(node: type[Node[Any]]) -> type[Any] | None:
+    """The dataclass that a node class was declared with, as in `class Detector(Stage[DetectorConfig])`."""
+    for base in getattr(node, "__orig_bases__", ()):
+        if typing.get_origin(base) in (Node, Source, Stage):
+            argument = typing.get_args(base)[0]
+            return argument if isinstance(argument, type) else None
+    return None
+
+
+def load_graph(path: Path) -> Graph:
+    """The `graph` of a launch file: a `Graph`, or a function without arguments that makes one. Raises GraphError."""
+    if not path.is_file():
+        raise GraphError(f"launch file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"launch_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise GraphError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise GraphError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except ImportError as error:
+        raise GraphError(f"{path}: {error}") from None
+    return _graph_of(module, path)
+
+
+def _graph_of(module: ModuleType, path: Path) -> Graph:
+    graph = getattr(module, "graph", None)
+    made = graph() if callable(graph) else graph
+    if not isinstance(made, Graph):
+        raise GraphError(f"{path} defines no `graph`; see launch/vehicle.py for the form")
+    return made

@@ -1,0 +1,65 @@
+"""A node's health, published from a thread of its own so that a long step cannot silence it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from fusion_pipeline.clock import now_ns
+from fusion_pipeline.messages import Count, Header, Health
+
+if TYPE_CHECKING:
+    from fusion_pipeline.process import Runner
+
+PERIOD_S = 0.5
+
+
+class Heartbeat(threading.Thread):
+    """Publishes `Health` on "health/<node>" twice a second, and once more at the end."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._runner = runner
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        # The bus is opened in this thread: a ZeroMQ socket belongs to the thread that uses it.
+        from fusion_pipeline.transport.zeromq import ZeromqBus
+
+        spec = self._runner.spec
+        topic = f"health/{spec.label}"
+        publisher = ZeromqBus(spec.endpoints).publisher((topic,))
+        try:
+            said = ""
+            while not self._done.wait(0.05 if said != self._runner.node.state else PERIOD_S):
+                health = self.health(topic)
+                publisher.publish(health)
+                said = health.state
+            publisher.publish(self.health(topic))
+        finally:
+            publisher.close()
+
+    def stop(self) -> None:
+        """Publish once more and end the thread."""
+        self._done.set()
+        self.join(1.0)
+
+    def health(self, topic: str) -> Health:
+        """What the node says of itself now."""
+        runner, now = self._runner, now_ns()
+        published, dropped = runner.publisher_counts()
+        received, lost, refused = runner.subscriber_counts()
+        own = [Count(name, reason, total) for (name, reason), total in runner.node.counts().items()]
+        return Health(
+            header=Header(topic, now, now),
+            node=runner.spec.label,
+            pid=os.getpid(),
+            state=runner.node.state,
+            detail=runner.node.detail,
+            timings=runner.timings.summary(),
+            received=received,
+            published=published,
+            dropped=(*dropped, *lost),
+            refused=(*refused, *own),
+        )

@@ -1,0 +1,96 @@
+"""What runs in one process: a `Source` that yields messages or a `Stage` that turns messages into messages.
+
+Neither sees a socket, a signal or another process; `process.py` drives them live and in replay, and unit tests drive
+them by calling them.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Generic, TypeVar
+
+from fusion_pipeline.messages import Header, Message
+from fusion_pipeline.trace import Stopwatch
+
+Config = TypeVar("Config")
+
+
+class NodeError(RuntimeError):
+    """A node cannot do its work as configured; the message says what is wrong and what to do."""
+
+
+class Node(ABC, Generic[Config]):
+    """Common ground of sources and stages. Subclasses import heavy libraries in `open`, never at module level, so
+    that a launch file stays light.
+    """
+
+    def __init__(self, config: Config, name: str) -> None:
+        self.config = config
+        self.name = name
+        self.state = "starting"
+        self.detail = ""
+        self.watch = Stopwatch(name)
+
+    @classmethod
+    def topics_written(cls, config: Config) -> tuple[str, ...]:
+        """The topics that a node with this config publishes on. Must be cheap: the launcher asks."""
+        return ()
+
+    @classmethod
+    def files(cls, config: Config) -> tuple[Any, ...]:
+        """Paths that must exist before the graph starts."""
+        return ()
+
+    def open(self) -> None:
+        """Load and warm up; called once in the child process. Raise NodeError for what the user must mend."""
+
+    def close(self) -> None:
+        """Give back what `open` took; called once, also after an error."""
+
+    def report(self, state: str, detail: str = "") -> None:
+        """Set what the node's health says: "ready" or "degraded", and why."""
+        self.state, self.detail = state, detail
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Totals of what the node itself refused or dropped, by (topic, reason)."""
+        return {}
+
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """Time a block as the hop "<node>/<stage>"."""
+        return self.watch.timed(stage)
+
+
+class Source(Node[Config]):
+    """Yields messages from outside: a device, a log, a simulation."""
+
+    @abstractmethod
+    def messages(self, stop: threading.Event) -> Iterator[Message]:
+        """Yield until there is nothing more or `stop` is set; check `stop` at least twice a second."""
+
+
+class Stage(Node[Config]):
+    """Takes messages of the types in `reads` from wherever the graph publishes them."""
+
+    reads: ClassVar[tuple[type[Message], ...]] = ()
+
+    @abstractmethod
+    def step(self, message: Message) -> Iterator[Message]:
+        """Zero or more messages that follow from `message`."""
+
+    def advance(self, now_ns: int) -> Iterator[Message]:
+        """Time has come to `now_ns`: whatever arrived before that has been seen. Called at least every 20 ms live,
+        and for each LogTime in replay.
+        """
+        yield from ()
+
+    def finish(self) -> Iterator[Message]:
+        """All inputs have ended: what is still held back."""
+        yield from ()
+
+
+def derived(header: Header, source: str, *hops: Any) -> Header:
+    """The header of a message made from one with `header`: same stamps, another topic, more hops."""
+    return Header(source, header.capture_ns, header.arrival_ns, "vehicle", header.hops + hops)

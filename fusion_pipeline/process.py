@@ -1,0 +1,199 @@
+"""The main function of a child process: drives one node until it ends, is told to stop, or its parent is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fusion_pipeline.clock import now_ns
+from fusion_pipeline.messages import Hop, LogTime, Message
+from fusion_pipeline.node import Node, NodeError, Source, Stage
+from fusion_pipeline.trace import Timings
+from fusion_pipeline.transport.bus import Publisher, Subscriber
+
+TICK_S = 0.02  # a live stage learns the time at least this often
+READERS_TIMEOUT_S = 60.0  # how long a writer waits for its readers before it publishes all the same
+TRACED = ("set", "detections", "tracks")  # topics whose messages carry the time they spent in transport
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """All that a child process needs to know; travels by pickle to the spawned interpreter."""
+
+    EXIT_CONFIG: ClassVar[int] = 2  # the node said that it cannot run as configured: restarting would not help
+
+    label: str
+    node: type[Node[Any]]
+    config: Any
+    cpu: int | None
+    nice: int
+    endpoints: Mapping[str, str]  # topic -> address
+    writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    readers: Mapping[str, int]  # topic -> how many processes listen
+    replay: bool
+    log: Path
+    parent: int  # pid of the supervisor
+
+
+class Runner:
+    """Moves messages between the bus and one node."""
+
+    def __init__(self, spec: ProcessSpec, node: Node[Any]) -> None:
+        self.spec = spec
+        self.node = node
+        self.stop = threading.Event()
+        self.timings = Timings()
+        self.publisher: Publisher | None = None
+        self.subscriber: Subscriber | None = None
+
+    def run(self) -> None:
+        """Open the node, wait for its readers, move messages until the end."""
+        from fusion_pipeline.transport.zeromq import ZeromqBus
+
+        bus = ZeromqBus(self.spec.endpoints, lossless=self.spec.replay)
+        try:
+            self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
+            self.node.open()
+            if self.spec.reads:
+                self.subscriber = bus.subscriber(self.spec.reads)
+            if self.publisher is not None:
+                self.publisher.wait_for_readers(self.spec.readers, READERS_TIMEOUT_S, self.stop)
+            if self.node.state == "starting":
+                self.node.report("ready", self.node.detail)
+            self._drive()
+            if self.publisher is not None and not self.stop.is_set():
+                self.publisher.end()
+        finally:
+            self.node.close()
+            if self.subscriber is not None:
+                self.subscriber.close()
+            if self.publisher is not None:
+                self.publisher.close()
+
+    def _drive(self) -> None:
+        if isinstance(self.node, Source):
+            self._publish(self.node.messages(self.stop))
+        elif isinstance(self.node, Stage) and self.subscriber is not None:
+            self._drive_stage(self.node, self.subscriber)
+
+    def _drive_stage(self, node: Stage[Any], subscriber: Subscriber) -> None:
+        open_topics = {topic for topic in self.spec.reads if not topic.startswith("health/")}
+        next_tick = time.monotonic()
+        while open_topics and not self.stop.is_set():
+            received = subscriber.receive(TICK_S)
+            if received is not None:
+                if received.message is None:
+                    open_topics.discard(received.topic)
+                elif isinstance(received.message, LogTime):
+                    self._publish(node.advance(received.message.header.arrival_ns))
+                    if LogTime in node.reads:
+                        self._publish(node.step(received.message))
+                else:
+                    self._publish(node.step(self._traced(received.message, received.publish_ns)))
+            if not self.spec.replay and time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK_S
+                self._publish(node.advance(now_ns()))
+        if not self.stop.is_set():
+            self._publish(node.finish())
+
+    def _traced(self, message: Message, publish_ns: int) -> Message:
+        if message.header.source not in TRACED:
+            return message
+        hop = Hop(f"{self.node.name}/queue", publish_ns, now_ns())
+        self.timings.add_hops((hop,))
+        return replace(message, header=message.header.after(hop))
+
+    def _publish(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if self.publisher is None:
+                continue
+            self.publisher.publish(message)
+            own = [hop for hop in message.header.hops if hop.stage.startswith(self.node.name + "/")]
+            self.timings.add_hops(hop for hop in own if not hop.stage.endswith("/queue"))
+            if not self.spec.replay:
+                self.timings.add(f"{message.header.source} since capture", now_ns() - message.header.capture_ns)
+            if self.stop.is_set():
+                return
+
+
+def run_process(spec: ProcessSpec) -> None:
+    """Entry point of a spawned process. Exits 0 at the end of its input, 2 when the node cannot run as configured,
+    1 on a programming error, whose traceback goes to the process's log.
+    """
+    _redirect_output(spec.log)
+    _die_with_parent(spec.parent)
+    _place(spec)
+    node = spec.node(spec.config, spec.label)
+    runner = Runner(spec, node)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides; Ctrl-C reaches the whole terminal group
+    signal.signal(signal.SIGTERM, lambda *_: runner.stop.set())
+    with _heartbeat(runner):
+        try:
+            runner.run()
+        except NodeError as error:
+            node.report("failed", str(error))
+            sys.stderr.write(f"{error}\n")
+            code = ProcessSpec.EXIT_CONFIG
+        except Exception:
+            node.report("failed", traceback.format_exc().strip().splitlines()[-1])
+            traceback.print_exc()
+            code = 1
+        else:
+            code = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of native libraries may hang in their destructors; everything of ours is closed by now.
+    os._exit(code)
+
+
+@contextlib.contextmanager
+def _heartbeat(runner: Runner) -> Iterator[None]:
+    from fusion_pipeline.heartbeat import Heartbeat
+
+    heartbeat = Heartbeat(runner)
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        heartbeat.stop()
+
+
+def _redirect_output(log: Path) -> None:
+    """Send what libraries print to the process's log, so that it cannot tear the terminal's table."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+
+
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the supervisor dies, even by SIGKILL."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1  # noqa: N806 (the kernel's own name)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _place(spec: ProcessSpec) -> None:
+    if spec.nice:
+        os.nice(spec.nice)
+    if spec.cpu is not None and hasattr(os, "sched_setaffinity"):
+        try:
+            os.sched_setaffinity(0, {spec.cpu})
+        except OSError as error:
+            allowed = sorted(os.sched_getaffinity(0))
+            sys.stderr.write(f"cannot pin to core {spec.cpu} ({error.strerror}); this machine allows {allowed}\n")

@@ -1,0 +1,237 @@
+"""Starts the processes of a graph, watches them, restarts what dies, and stops them all."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from fusion_pipeline.graph import Graph, Process
+from fusion_pipeline.messages import Health, Message
+from fusion_pipeline.process import ProcessSpec, run_process
+from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration
+from fusion_pipeline.transport.bus import Subscriber
+from fusion_pipeline.transport.zeromq import ZeromqBus
+
+BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # before the first, second, ... restart within BREAKER_WINDOW_S
+BREAKER_RESTARTS = 6  # more restarts than this within the window: give the process up
+BREAKER_WINDOW_S = 60.0
+STOP_GRACE_S = 2.0  # from SIGTERM to SIGKILL
+SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
+
+
+@dataclass
+class Child:
+    """One process of the graph as the supervisor sees it."""
+
+    process: Process
+    spec: ProcessSpec
+    handle: BaseProcess
+    health: Health | None = None
+    last_heartbeat_s: float = 0.0
+    restarts: deque[float] = field(default_factory=deque)
+    restart_at_s: float | None = None
+    state: str = "starting"  # starting, running, waiting, done, failed
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the supervisor did or saw, for people to read."""
+
+    process: str
+    what: str
+
+
+class Supervisor:
+    """Runs one graph. Use as a context manager, and call `poll` until it says that the graph has ended."""
+
+    def __init__(self, graph: Graph, output: Path | None = None, name: str = "graph", listen: bool = True) -> None:
+        self.graph = graph
+        self.wiring = graph.check()
+        self.output = output or output_folder(name)
+        self.events: deque[Event] = deque(maxlen=200)
+        self.children: dict[str, Child] = {}
+        self._listen = listen
+        self._context = multiprocessing.get_context("spawn")
+        self._stop_asked = False
+
+    def __enter__(self) -> Self:
+        self.output.mkdir(parents=True, exist_ok=True)
+        write_configuration(self.graph, self.output / "config.json")
+        self._sockets = SocketFolder()
+        self._handlers = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            self._start_all()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._sockets.remove()
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether SIGINT, SIGTERM or SIGHUP came."""
+        return self._stop_asked
+
+    @property
+    def failed(self) -> list[Child]:
+        """The processes that were given up."""
+        return [child for child in self.children.values() if child.state == "failed"]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs any more and nothing will be started again."""
+        return all(child.state in ("done", "failed") for child in self.children.values())
+
+    def poll(self, timeout_s: float) -> Iterator[Message]:
+        """Yield what the graph published for up to `timeout_s` (health of every process, detections and tracks), and
+        look after the processes meanwhile.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            self._look_after()
+            left = until - time.monotonic()
+            if left <= 0 or self._stop_asked or self.ended:
+                return
+            received = self._subscriber.receive(min(left, 0.1))
+            if received is None or received.message is None:
+                continue
+            if isinstance(received.message, Health):
+                self._note(received.message)
+            yield received.message
+
+    def stop(self) -> None:
+        """SIGTERM to all, wait, SIGKILL to who is left."""
+        alive = [child for child in self.children.values() if child.handle.is_alive()]
+        for child in alive:
+            _signal(child.handle, signal.SIGTERM)
+        until = time.monotonic() + STOP_GRACE_S
+        for child in alive:
+            child.handle.join(max(0.0, until - time.monotonic()))
+            if child.handle.is_alive():
+                self.events.append(Event(child.process.label, "did not stop when asked; killed"))
+                _signal(child.handle, signal.SIGKILL)
+                child.handle.join()
+        for child in self.children.values():
+            if child.state not in ("done", "failed"):
+                child.state = "done"
+        if hasattr(self, "_subscriber"):
+            self._subscriber.close()
+            del self._subscriber
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_asked = True
+
+    def _start_all(self) -> None:
+        endpoints = {topic: self._sockets.endpoint(writer) for topic, writer in self.wiring.writer_of.items()}
+        health = {f"health/{p.label}": self._sockets.endpoint(f"{p.label}.health") for p in self.graph.processes}
+        watched = [t for t in self.wiring.writer_of if t.split("/")[0] in ("tracks", "detections")] if self._listen else []
+        everything = {**endpoints, **health}
+        self._subscriber: Subscriber = ZeromqBus(everything).subscriber((*health, *watched))
+        for process in self.graph.processes:
+            spec = ProcessSpec(
+                label=process.label,
+                node=process.node,
+                config=process.config,
+                cpu=process.cpu,
+                nice=process.nice,
+                endpoints=everything,
+                writes=process.topics,
+                reads=self.wiring.topics_read[process.label],
+                readers={t: self.wiring.readers(t) + (t in watched) for t in process.topics},
+                replay=self.graph.replay,
+                log=self.output / f"{process.label}.log",
+                parent=os.getpid(),
+            )
+            self.children[process.label] = Child(process, spec, self._spawn(spec), last_heartbeat_s=time.monotonic())
+
+    def _spawn(self, spec: ProcessSpec) -> BaseProcess:
+        handle = self._context.Process(target=run_process, args=(spec,), name=f"fusion-{spec.label}")
+        handle.start()
+        return handle
+
+    def _note(self, health: Health) -> None:
+        child = self.children.get(health.node)
+        if child is None or health.pid != child.handle.pid:
+            return
+        child.health = health
+        child.last_heartbeat_s = time.monotonic()
+        if child.state == "starting" and health.state in ("ready", "degraded"):
+            child.state = "running"
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        for child in self.children.values():
+            if child.state == "waiting" and child.restart_at_s is not None and now >= child.restart_at_s:
+                child.handle = self._spawn(child.spec)
+                child.state, child.restart_at_s, child.last_heartbeat_s = "starting", None, now
+            elif child.state in ("starting", "running"):
+                self._check(child, now)
+
+    def _check(self, child: Child, now: float) -> None:
+        code = child.handle.exitcode
+        if code is None:
+            if child.state == "running" and now - child.last_heartbeat_s > SILENT_S:
+                self.events.append(Event(child.process.label, f"no heartbeat for {SILENT_S:.0f} s; killed"))
+                _signal(child.handle, signal.SIGKILL)
+            return
+        if code == 0:
+            child.state, child.reason = "done", "finished"
+            return
+        child.reason = _reason(code, child.spec.log)
+        while child.restarts and now - child.restarts[0] > BREAKER_WINDOW_S:
+            child.restarts.popleft()
+        if not child.process.restart or code == ProcessSpec.EXIT_CONFIG or len(child.restarts) >= BREAKER_RESTARTS:
+            child.state = "failed"
+            self.events.append(Event(child.process.label, f"given up: {child.reason}"))
+            return
+        wait = BACKOFF_S[min(len(child.restarts), len(BACKOFF_S) - 1)]
+        child.restarts.append(now)
+        child.state, child.restart_at_s = "waiting", now + wait
+        self.events.append(Event(child.process.label, f"{child.reason}; starting again in {wait:g} s"))
+
+
+def run(
+    supervisor: Supervisor, for_s: float | None, on_message: Callable[[Message], None], on_tick: Callable[[], None]
+) -> None:
+    """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds have passed."""
+    until = None if for_s is None else time.monotonic() + for_s
+    while not supervisor.ended and not supervisor.stop_asked and (until is None or time.monotonic() < until):
+        for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
+            on_message(message)
+        on_tick()
+
+
+def _signal(handle: BaseProcess, number: int) -> None:
+    if handle.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(handle.pid, number)
+
+
+def _reason(code: int, log: Path) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    try:
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return f"exit {code}: {lines[-1]}" if lines else f"exit {code}"

@@ -1,0 +1,151 @@
+"""How the exported network does on labelled KITTI frames: a judgement, never a source of weights.
+
+    python -m fusion_pipeline.train.evaluate MODEL.onnx DATA_ROOT
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.arrays import Array, Doubles, Floats
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.geometry.boxes import corners, iou_bev, nms_bev
+from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, counted, interval
+
+Detector = Callable[[Floats, Floats], tuple[Doubles, Doubles, Array]]  # points, intensity to boxes, scores, labels
+DRIVE = "2011_09_26/2011_09_26_drive_0052_sync"
+LIDAR_M = 1.73
+
+
+def detector(model: Path, iou_weight: float = 0.3, least: float = 0.02) -> Detector:
+    """The exported network with raster, decoding and overlap removal around it."""
+    from fusion_pipeline.detect.network import Network
+
+    network, raster = Network(model, threads=2), BevRaster()
+    present = np.asarray([[1, 0, 0, 0]], np.float32)
+
+    def detect(xyz: Floats, intensity: Floats) -> tuple[Doubles, Doubles, Array]:
+        out = network({"lidar_bev": raster(xyz, intensity), "present": present})
+        rows = out["boxes"].astype(np.float64)
+        yaw = np.arctan2(rows[:, 6], rows[:, 7])
+        boxes = np.column_stack([rows[:, :6], yaw])
+        boxes[:, 2] += raster.ground_at(rows[:, :2].astype(np.float32))
+        scores = out["scores"].astype(np.float64) ** (1 - iou_weight) * out["iou"] ** iou_weight
+        keep = np.flatnonzero(scores > least)
+        keep = keep[nms_bev(boxes[keep], scores[keep], 0.2)]
+        return boxes[keep], scores[keep], out["labels"][keep]
+
+    return detect
+
+
+def _matrices(path: Path) -> dict[str, Doubles]:
+    found = {}
+    for line in path.read_text().splitlines():
+        key, _, rest = line.partition(":")
+        if rest.strip() and key != "calib_time":
+            found[key] = np.asarray(rest.split(), np.float64)
+    return found
+
+
+def _square(rotation: Doubles, shift: Doubles) -> Doubles:
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = rotation.reshape(3, 3), shift
+    return out
+
+
+def kitti(root: Path) -> Iterator[tuple[str, Path, Path, Doubles, Doubles]]:
+    """Name, scan, labels, projection (3, 4) and camera_from_vehicle (4, 4) of the labelled frames under `root`."""
+    down = np.eye(4)
+    down[2, 3] = -LIDAR_M  # velodyne from vehicle
+    raw = root / "kitti_raw"
+    camera, mount = (_matrices(raw / "2011_09_26" / f"calib_{n}.txt") for n in ("cam_to_cam", "velo_to_cam"))
+    turn = _square(camera["R_rect_00"], np.zeros(3)) @ _square(mount["R"], mount["T"]) @ down
+    for label in sorted((raw / DRIVE / "label_02").glob("*.txt")):
+        scan = raw / DRIVE / "velodyne_points" / "data" / f"{label.stem}.bin"
+        yield f"0052/{int(label.stem)}", scan, label, camera["P_rect_02"].reshape(3, 4), turn
+    folder = root / "kitti_object" / "training"
+    for label in sorted((folder / "label_2").glob("*.txt")):
+        table = _matrices(folder / "calib" / label.name)
+        velo = table["Tr_velo_to_cam"].reshape(3, 4)
+        turn = _square(table["R0_rect"], np.zeros(3)) @ _square(velo[:, :3], velo[:, 3]) @ down
+        yield f"object/{label.stem}", folder / "velodyne" / f"{label.stem}.bin", label, table["P2"].reshape(3, 4), turn
+
+
+def judge(detect: Detector, scan: Path, label: Path, projection: Doubles, turn: Doubles, wanted: int) -> Frame:
+    """One labelled frame with what the detector finds of class `wanted` in the camera's view."""
+    points = np.fromfile(scan, np.float32).reshape(-1, 4)
+    boxes, scores, labels = detect(points[:, :3] + np.float32([0, 0, LIDAR_M]), points[:, 3])
+    boxes, scores = boxes[labels == wanted], scores[labels == wanted]
+    pixels = _pictured(boxes, projection @ turn)
+    seen = (pixels[:, 2] > 0) & (pixels[:, 0] < 1242) & (pixels[:, 2] - pixels[:, 0] > 1)
+    middle = projection @ turn @ np.column_stack([boxes[:, :3], np.ones(len(boxes))]).T
+    across = middle[0] / np.maximum(middle[2], 0.1)
+    seen &= (across > 0) & (across < 1242)
+    rows = [line.split() for line in label.read_text().splitlines() if line.strip()]
+    real = [r for r in rows if r[0] != "DontCare"]
+    numbers = np.asarray([r[1:15] for r in real], np.float64).reshape(-1, 14)
+    bottom = np.column_stack([numbers[:, 10:13], np.ones(len(real))]) @ np.linalg.inv(turn).T
+    ahead = np.linalg.inv(turn)[:3, :3] @ np.stack([np.cos(numbers[:, 13]), 0 * numbers[:, 13], -np.sin(numbers[:, 13])])
+    height, width, length = numbers[:, 7], numbers[:, 8], numbers[:, 9]
+    truth = np.column_stack([bottom[:, :2], bottom[:, 2] + height / 2, length, width, height, np.arctan2(ahead[1], ahead[0])])
+    return Frame(
+        kinds=tuple(r[0] for r in real),
+        boxes=truth,
+        heights_px=numbers[:, 6] - numbers[:, 4],
+        occlusion=numbers[:, 1].astype(int),
+        truncation=numbers[:, 0],
+        found=boxes[seen],
+        scores=scores[seen],
+        found_px=pixels[seen],
+        dont_care_px=np.asarray([r[4:8] for r in rows if r[0] == "DontCare"], np.float64).reshape(-1, 4),
+    )
+
+
+def _pictured(boxes: Doubles, matrix: Doubles) -> Doubles:
+    """(N, 4) left top right bottom in the picture of boxes in the vehicle frame."""
+    points = corners(boxes).reshape(-1, 3)
+    flat = np.column_stack([points, np.ones(len(points))]) @ matrix.T
+    depth = np.maximum(flat[:, 2:], 0.1)
+    pixels = np.clip(flat[:, :2] / depth, [0, 0], [1241, 374]).reshape(-1, 8, 2)
+    return np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
+
+
+def report(model: Path, root: Path) -> str:
+    """The figures as text: cars, moderate, R40, with 95 % intervals; recall of the drive's cars within 40 m."""
+    detect, lines = detector(model), []
+    named = [(name, judge(detect, *rest, wanted=0)) for name, *rest in kitti(root)]
+    frames = [frame for _, frame in named]
+    n = counted(frames, "Car", MODERATE)
+    for bev in (True, False):
+        for iou in (0.5, 0.7):
+            value = average_precision(frames, "Car", MODERATE, iou, bev)
+            low, high = interval(frames, "Car", MODERATE, iou, bev)
+            lines.append(f"{'BEV' if bev else '3D'}@{iou}: {value:.1f} [{low:.0f}, {high:.0f}] n={n}, {len(frames)} frames")
+    hits = total = false = 0
+    errors: list[Doubles] = []
+    for name, frame in named:
+        cars = [i for i, k in enumerate(frame.kinds) if k == "Car" and np.hypot(*frame.boxes[i, :2]) < 40]
+        sure = frame.scores >= 0.3
+        overlap = iou_bev(frame.found[sure], frame.boxes)
+        best = overlap.max(axis=1, initial=0)
+        false += int((best < 0.1).sum())
+        for i in cars:
+            match = overlap[:, i].max(initial=0) >= 0.5
+            if name.startswith("0052"):
+                hits, total = hits + int(match), total + 1
+            if match:
+                errors.append(frame.found[sure][overlap[:, i].argmax()] - frame.boxes[i])
+    lines.append(f"drive 0052: recall {hits}/{total} at BEV IoU 0.5 within 40 m, score >= 0.3")
+    lines.append(f"cars found where nothing is labelled, all frames, score >= 0.3: {false}")
+    if errors:
+        table = np.stack(errors)[:, :6]
+        lines.append(f"mean error x y z l w h: {table.mean(0).round(2).tolist()}, spread {table.std(0).round(2).tolist()}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(report(Path(sys.argv[1]), Path(sys.argv[2])) + "\n")
