@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import traceback
 import typing
 from collections import Counter
 from collections.abc import Mapping
@@ -160,8 +161,11 @@ def load_graph(path: Path) -> Graph:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise GraphError(f"{path}, line {error.lineno}: {error.msg}") from None
-    except ImportError as error:
-        raise GraphError(f"{path}: {error}") from None
+    except Exception as error:
+        line = next(
+            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0
+        )
+        raise GraphError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
     return _graph_of(module, path)
 
 

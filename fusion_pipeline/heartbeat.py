@@ -48,8 +48,8 @@ class Heartbeat(threading.Thread):
     def health(self, topic: str) -> Health:
         """What the node says of itself now."""
         runner, now = self._runner, now_ns()
-        published, dropped = runner.publisher_counts()
-        received, lost, refused = runner.subscriber_counts()
+        published, dropped = runner.published()
+        received, lost, refused = runner.received()
         own = [Count(name, reason, total) for (name, reason), total in runner.node.counts().items()]
         return Health(
             header=Header(topic, now, now),

@@ -10,12 +10,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
-from fusion_pipeline.messages import Header, Message
+from fusion_pipeline.messages import Message
 from fusion_pipeline.trace import Stopwatch
 
 Config = TypeVar("Config")
+Made = TypeVar("Made", bound=Message)
 
 
 class NodeError(RuntimeError):
@@ -62,6 +64,10 @@ class Node(ABC, Generic[Config]):
         """Time a block as the hop "<node>/<stage>"."""
         return self.watch.timed(stage)
 
+    def stamped(self, message: Made) -> Made:
+        """`message` with the hops that were timed since the last call."""
+        return replace(message, header=message.header.after(*self.watch.take()))
+
 
 class Source(Node[Config]):
     """Yields messages from outside: a device, a log, a simulation."""
@@ -89,8 +95,3 @@ class Stage(Node[Config]):
     def finish(self) -> Iterator[Message]:
         """All inputs have ended: what is still held back."""
         yield from ()
-
-
-def derived(header: Header, source: str, *hops: Any) -> Header:
-    """The header of a message made from one with `header`: same stamps, another topic, more hops."""
-    return Header(source, header.capture_ns, header.arrival_ns, "vehicle", header.hops + hops)

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fusion_pipeline.clock import now_ns
-from fusion_pipeline.messages import Hop, LogTime, Message
+from fusion_pipeline.messages import Count, Hop, LogTime, Message
 from fusion_pipeline.node import Node, NodeError, Source, Stage
 from fusion_pipeline.trace import Timings
 from fusion_pipeline.transport.bus import Publisher, Subscriber
 
 TICK_S = 0.02  # a live stage learns the time at least this often
-READERS_TIMEOUT_S = 60.0  # how long a writer waits for its readers before it publishes all the same
+READERS_TIMEOUT_S = 15.0  # how long a writer waits for its readers before it publishes all the same
+OURS = ("fusion_pipeline", "nodes", "calibration")
 TRACED = ("set", "detections", "tracks")  # topics whose messages carry the time they spent in transport
 
 
@@ -64,11 +65,11 @@ class Runner:
         bus = ZeromqBus(self.spec.endpoints, lossless=self.spec.replay)
         try:
             self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
-            self.node.open()
+            self._open()
             if self.spec.reads:
                 self.subscriber = bus.subscriber(self.spec.reads)
             if self.publisher is not None:
-                self.publisher.wait_for_readers(self.spec.readers, READERS_TIMEOUT_S, self.stop)
+                self._wait_for_readers(self.publisher)
             if self.node.state == "starting":
                 self.node.report("ready", self.node.detail)
             self._drive()
@@ -80,6 +81,37 @@ class Runner:
                 self.subscriber.close()
             if self.publisher is not None:
                 self.publisher.close()
+
+    def published(self) -> tuple[tuple[Count, ...], tuple[Count, ...]]:
+        """Totals that went out, and totals that did not."""
+        counts = self.publisher.counts() if self.publisher is not None else ()
+        return (
+            tuple(count for count in counts if count.reason == "published"),
+            tuple(count for count in counts if count.reason != "published" and count.total),
+        )
+
+    def received(self) -> tuple[tuple[Count, ...], tuple[Count, ...], tuple[Count, ...]]:
+        """Totals that came in, that were passed over or lost, and that were refused."""
+        counts = self.subscriber.counts() if self.subscriber is not None else ()
+        refused = tuple(count for count in counts if count.reason.startswith("refused"))
+        came = tuple(count for count in counts if count.reason == "received")
+        return came, tuple(c for c in counts if c not in refused and c not in came and c.total), refused
+
+    def _open(self) -> None:
+        try:
+            self.node.open()
+        except Exception as error:
+            # Every error class of this project says what the user has to mend; starting again would not help.
+            if type(error).__module__.partition(".")[0] not in OURS:
+                raise
+            raise NodeError(str(error)) from error
+
+    def _wait_for_readers(self, publisher: Publisher) -> None:
+        until = time.monotonic() + READERS_TIMEOUT_S
+        while not publisher.wait_for_readers(self.spec.readers, 1.0, self.stop) and not self.stop.is_set():
+            # A replay waits for as long as it takes; what is live goes on without readers that may be dead.
+            if not self.spec.replay and time.monotonic() > until:
+                return
 
     def _drive(self) -> None:
         if isinstance(self.node, Source):
@@ -97,8 +129,6 @@ class Runner:
                     open_topics.discard(received.topic)
                 elif isinstance(received.message, LogTime):
                     self._publish(node.advance(received.message.header.arrival_ns))
-                    if LogTime in node.reads:
-                        self._publish(node.step(received.message))
                 else:
                     self._publish(node.step(self._traced(received.message, received.publish_ns)))
             if not self.spec.replay and time.monotonic() >= next_tick:
@@ -182,7 +212,7 @@ def _redirect_output(log: Path) -> None:
 def _die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the supervisor dies, even by SIGKILL."""
     if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1  # noqa: N806 (the kernel's own name)
+        PR_SET_PDEATHSIG = 1
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

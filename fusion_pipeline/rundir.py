@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -9,6 +10,8 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ class SocketFolder:
     """A folder that only this user can enter, locked while its owner lives; folders of dead owners are swept."""
 
     def __init__(self) -> None:
-        base = Path(tempfile.gettempdir()) / f"fusion-{os.getuid()}"
+        base = _base()
         base.mkdir(mode=0o700, exist_ok=True)
         if base.stat().st_uid != os.getuid():
             raise PermissionError(f"{base} belongs to another user; set TMPDIR to a folder of your own")
@@ -37,10 +40,42 @@ class SocketFolder:
         """The ipc address of a process's publications."""
         return f"ipc://{self.path / name.replace('/', '.')}"
 
+    def announce(self, name: str, endpoints: Mapping[str, str], writer_of: Mapping[str, str]) -> None:
+        """Let other commands of this user find the graph's topics."""
+        card = {"name": name, "pid": os.getpid(), "endpoints": dict(endpoints), "writer_of": dict(writer_of)}
+        half = self.path / "graph.part"
+        half.write_text(json.dumps(card), encoding="utf-8")
+        half.rename(self.path / "graph.json")
+
     def remove(self) -> None:
         """Delete the folder and what is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGraph:
+    """A graph that another process of this user runs."""
+
+    name: str
+    pid: int
+    endpoints: Mapping[str, str]  # topic -> address
+    writer_of: Mapping[str, str]  # topic -> process label
+
+
+def running_graphs() -> list[RunningGraph]:
+    """The graphs of this user that run on this host now, oldest first."""
+    found = []
+    for path in _base().glob("*/graph.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError):  # it may be ending as we look
+            card = RunningGraph(**json.loads(path.read_text(encoding="utf-8")))
+            os.kill(card.pid, 0)
+            found.append((path.stat().st_mtime, card))
+    return [card for _, card in sorted(found, key=lambda pair: pair[0])]
+
+
+def _base() -> Path:
+    return Path(tempfile.gettempdir()) / f"fusion-{os.getuid()}"
 
 
 def sweep(base: Path) -> int:

@@ -26,6 +26,7 @@ BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # before the first, second, ... res
 BREAKER_RESTARTS = 6  # more restarts than this within the window: give the process up
 BREAKER_WINDOW_S = 60.0
 STOP_GRACE_S = 2.0  # from SIGTERM to SIGKILL
+WATCHED = ("detections", "tracks")  # what `poll` yields besides health
 SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
 
 
@@ -41,6 +42,7 @@ class Child:
     restarts: deque[float] = field(default_factory=deque)
     restart_at_s: float | None = None
     state: str = "starting"  # starting, running, waiting, done, failed
+    ever_ready: bool = False
     reason: str = ""
 
 
@@ -58,6 +60,7 @@ class Supervisor:
     def __init__(self, graph: Graph, output: Path | None = None, name: str = "graph", listen: bool = True) -> None:
         self.graph = graph
         self.wiring = graph.check()
+        self.name = name
         self.output = output or output_folder(name)
         self.events: deque[Event] = deque(maxlen=200)
         self.children: dict[str, Child] = {}
@@ -99,7 +102,11 @@ class Supervisor:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing runs any more and nothing will be started again."""
+        """Whether nothing runs any more, or what runs is of no use: a process cannot run as configured, or a replay
+        has lost one.
+        """
+        if any(not child.ever_ready or self.graph.replay for child in self.failed):
+            return True
         return all(child.state in ("done", "failed") for child in self.children.values())
 
     def poll(self, timeout_s: float) -> Iterator[Message]:
@@ -144,9 +151,13 @@ class Supervisor:
     def _start_all(self) -> None:
         endpoints = {topic: self._sockets.endpoint(writer) for topic, writer in self.wiring.writer_of.items()}
         health = {f"health/{p.label}": self._sockets.endpoint(f"{p.label}.health") for p in self.graph.processes}
-        watched = [t for t in self.wiring.writer_of if t.split("/")[0] in ("tracks", "detections")] if self._listen else []
+        watched = (
+            [t for t in self.wiring.writer_of if t.split("/")[0] in ("tracks", "detections")] if self._listen else []
+        )
         everything = {**endpoints, **health}
         self._subscriber: Subscriber = ZeromqBus(everything).subscriber((*health, *watched))
+        writer_of = {**self.wiring.writer_of, **{f"health/{p.label}": p.label for p in self.graph.processes}}
+        self._sockets.announce(self.name, everything, writer_of)
         for process in self.graph.processes:
             spec = ProcessSpec(
                 label=process.label,
@@ -176,7 +187,7 @@ class Supervisor:
         child.health = health
         child.last_heartbeat_s = time.monotonic()
         if child.state == "starting" and health.state in ("ready", "degraded"):
-            child.state = "running"
+            child.state, child.ever_ready = "running", True
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -200,7 +211,8 @@ class Supervisor:
         child.reason = _reason(code, child.spec.log)
         while child.restarts and now - child.restarts[0] > BREAKER_WINDOW_S:
             child.restarts.popleft()
-        if not child.process.restart or code == ProcessSpec.EXIT_CONFIG or len(child.restarts) >= BREAKER_RESTARTS:
+        once = self.graph.replay or not child.process.restart
+        if once or code == ProcessSpec.EXIT_CONFIG or len(child.restarts) >= BREAKER_RESTARTS:
             child.state = "failed"
             self.events.append(Event(child.process.label, f"given up: {child.reason}"))
             return

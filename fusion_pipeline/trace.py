@@ -56,7 +56,9 @@ class Timings:
 
     def summary(self) -> tuple[StageTiming, ...]:
         """One row per stage, in the order in which they were first seen."""
-        return tuple(summarise(stage, list(durations)) for stage, durations in list(self._durations.items()) if durations)
+        return tuple(
+            summarise(stage, list(durations)) for stage, durations in list(self._durations.items()) if durations
+        )
 
 
 def summarise(stage: str, durations_ns: list[int]) -> StageTiming:

@@ -1,0 +1,60 @@
+"""Detections and tracks as lines of JSON: the output format of every verb that writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fusion_pipeline.messages import Boxes, Detections, Tracks
+from fusion_pipeline.messages.detections import MODALITIES
+
+
+def line(found: Detections | Tracks) -> str:
+    """One sensor set as one line of JSON without its line break; boxes in the vehicle frame at `stamp_ns`."""
+    header = found.header
+    record = {
+        "stamp_ns": header.capture_ns,
+        "frame": header.frame,
+        "present": [source.source for source in found.sources],
+        "missing": list(found.missing),
+        "sources": {
+            source.source: {"capture_ns": source.capture_ns, "offset_ms": round(source.offset_ns / 1e6, 6)}
+            for source in found.sources
+        },
+        "objects": objects(found.boxes, found.class_names),
+        "sounds": [
+            {"label": sound.label, "score": _short(sound.score), "azimuth_rad": _short(sound.azimuth_rad)}
+            for sound in found.sounds
+        ],
+        "hops": [{"stage": hop.stage, "start_ns": hop.start_ns, "end_ns": hop.end_ns} for hop in header.hops],
+    }
+    return json.dumps(record, separators=(", ", ": "), allow_nan=False)
+
+
+def objects(boxes: Boxes, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Boxes as plain values. Numbers that are not finite become 0, since JSON has none."""
+    return [
+        {
+            "label": class_names[label] if 0 <= label < len(class_names) else str(label),
+            "score": _short(boxes.scores[i]),
+            "center_m": _list(boxes.centers_m[i]),
+            "size_m": _list(boxes.sizes_m[i]),
+            "yaw_rad": _short(boxes.yaws_rad[i]),
+            "velocity_mps": _list(boxes.velocities_mps[i]),
+            "std": _list(boxes.std[i]),
+            "attribution": dict(zip(MODALITIES, _list(boxes.attribution[i]), strict=True)),
+            "track_id": int(boxes.track_ids[i]),
+        }
+        for i, label in enumerate(boxes.labels.tolist())
+    ]
+
+
+def _short(value: Any) -> float:
+    return round(float(value), 6) if np.isfinite(value) else 0.0
+
+
+def _list(values: Iterable[Any]) -> list[float]:
+    return [_short(value) for value in values]

@@ -1,0 +1,97 @@
+"""The process that turns sensor messages into sensor sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, LogTime, Message
+from fusion_pipeline.node import NodeError, Stage
+
+if TYPE_CHECKING:
+    from fusion_pipeline import align
+
+
+@dataclass(frozen=True)
+class AlignerConfig:
+    """Which streams make a set, and how long it waits for them."""
+
+    rig: Path  # its sensors, and their clock offsets
+    topics: tuple[str, ...] = ()  # the streams to expect; empty: every sensor of the rig
+    reference: str = ""  # whose mid-scan is a set's instant; empty: the first LiDAR
+    deadline_ms: float = 60.0  # after the reference arrived, a set goes out with what is there
+    camera_window_ms: float = 60.0  # a frame farther from the instant is not of it
+    audio_window_s: float = 0.5
+    ego_window_ms: float = 100.0
+    tick_ms: float = 100.0  # period of sets while the reference is silent
+
+
+class Aligner(Stage[AlignerConfig]):
+    """Camera frames, scans, sound and poses in; sets by capture time out."""
+
+    reads = (CameraFrame, LidarScan, AudioChunk, EgoMotion, LogTime)
+
+    @classmethod
+    def topics_written(cls, config: AlignerConfig) -> tuple[str, ...]:
+        """One topic of sets."""
+        return ("set",)
+
+    @classmethod
+    def files(cls, config: AlignerConfig) -> tuple[Any, ...]:
+        """The rig."""
+        return (config.rig,)
+
+    def open(self) -> None:
+        """Build the aligner for the rig's sensors."""
+        from fusion_pipeline import align
+        from fusion_pipeline.rig import Rig
+
+        self._aligner = align.Aligner(pure_config(self.config, Rig.load(self.config.rig)))
+
+    def step(self, message: Message) -> Iterator[Message]:
+        """The sets that a message completes."""
+        assert isinstance(message, (CameraFrame, LidarScan, AudioChunk, EgoMotion))
+        yield from self._aligner.step(message)
+
+    def advance(self, now_ns: int) -> Iterator[Message]:
+        """The sets whose deadline has passed."""
+        yield from self._aligner.advance(now_ns)
+
+    def finish(self) -> Iterator[Message]:
+        """What was still waiting when the inputs ended."""
+        yield from self._aligner.flush()
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Totals of what did not become part of a set."""
+        ledger = dict(self._aligner.counts) if hasattr(self, "_aligner") else {}
+        return {key: total for key, total in ledger.items() if key[1] != "used" and total}
+
+
+def pure_config(config: AlignerConfig, rig: Any) -> align.AlignerConfig:
+    """The aligner's own configuration for a rig. Raises NodeError where the reference is unknown."""
+    from fusion_pipeline import align
+
+    topics = config.topics or rig.topics
+    lidars = [topic for topic in topics if topic.startswith("lidar/")]
+    reference = config.reference or (lidars[0] if lidars else "")
+    if reference not in topics:
+        raise NodeError(
+            f"the aligner's reference {reference or 'LiDAR'!r} is not among its streams ({', '.join(topics)}); "
+            "set `reference` to one of them"
+        )
+    windows = {"camera": config.camera_window_ms, "ego": config.ego_window_ms}
+    offsets = {topic: mount.offset_ns / 1e6 for topic, mount in {**rig.lidars, **rig.cameras, **rig.audios}.items()}
+    return align.AlignerConfig(
+        reference=reference,
+        streams=tuple(
+            align.Stream(topic, windows.get(topic.split("/")[0], 50.0), offsets.get(topic, 0.0))
+            for topic in topics
+            if topic != reference
+        ),
+        deadline_ms=config.deadline_ms,
+        reference_offset_ms=offsets.get(reference, 0.0),
+        audio_window_s=config.audio_window_s,
+        tick_ms=config.tick_ms,
+    )

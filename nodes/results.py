@@ -1,0 +1,60 @@
+"""The process that writes one line of JSON for each set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusion_pipeline.messages import Message, Tracks
+from fusion_pipeline.node import NodeError, Stage
+
+
+@dataclass(frozen=True)
+class ResultsConfig:
+    """Where to write."""
+
+    out: Path  # made anew; a file that is there is replaced
+
+
+class Results(Stage[ResultsConfig]):
+    """Tracks in, lines out; a full disk is reported and counted, and does not stop the graph."""
+
+    reads = (Tracks,)
+
+    def open(self) -> None:
+        """Create the file. Raises NodeError where that is not possible."""
+        self._lost = 0
+        try:
+            self.config.out.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.config.out.open("w", encoding="utf-8")
+        except OSError as error:
+            raise NodeError(f"cannot write {self.config.out}: {error.strerror}; choose another --out") from error
+
+    def step(self, message: Message) -> Iterator[Message]:
+        """Write one line."""
+        from fusion_pipeline import results
+
+        assert isinstance(message, Tracks)
+        try:
+            self._file.write(results.line(message) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._lost += 1
+            self.report("degraded", f"cannot write {self.config.out}: {error.strerror}; free some space")
+        else:
+            if self.state == "degraded":
+                self.report("ready")
+        yield from ()
+
+    def close(self) -> None:
+        """Close the file."""
+        if hasattr(self, "_file"):
+            try:
+                self._file.close()
+            except OSError:
+                self._lost += 1
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Totals of lines that could not be written."""
+        return {("tracks", "not written"): self._lost} if getattr(self, "_lost", 0) else {}

@@ -1,0 +1,37 @@
+"""The process that joins detections into tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fusion_pipeline.messages import Detections, Message
+from fusion_pipeline.node import Stage
+from fusion_pipeline.track.tracker import Tracker as Tracks
+from fusion_pipeline.track.tracker import TrackerConfig
+
+
+class Tracker(Stage[TrackerConfig]):
+    """Detections in, tracks out."""
+
+    reads = (Detections,)
+
+    @classmethod
+    def topics_written(cls, config: TrackerConfig) -> tuple[str, ...]:
+        """One topic of tracks."""
+        return ("tracks",)
+
+    def open(self) -> None:
+        """Start with no track."""
+        self._tracks = Tracks(self.config)
+
+    def step(self, message: Message) -> Iterator[Message]:
+        """The tracks after a set's detections."""
+        assert isinstance(message, Detections)
+        with self.timed("step"):
+            tracks = self._tracks.step(message)
+        yield self.stamped(tracks)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Totals of detections that came with a stale stamp."""
+        found = self._tracks.counts if hasattr(self, "_tracks") else {}
+        return {("detections", reason): total for reason, total in found.items() if total}
