@@ -23,6 +23,7 @@ from fusion_pipeline.transport.bus import Publisher, Subscriber
 
 TICK_S = 0.02  # a live stage learns the time at least this often
 READERS_TIMEOUT_S = 15.0  # how long a writer waits for its readers before it publishes all the same
+REPLAY_DRAIN_S, LIVE_DRAIN_S = 600.0, 2.0  # how long a writer that has ended stays for slow readers
 OURS = ("fusion_pipeline", "nodes", "calibration")
 TRACED = ("set", "detections", "tracks")  # topics whose messages carry the time they spent in transport
 
@@ -75,6 +76,7 @@ class Runner:
             self._drive()
             if self.publisher is not None and not self.stop.is_set():
                 self.publisher.end()
+                self.publisher.drain(REPLAY_DRAIN_S if self.spec.replay else LIVE_DRAIN_S, self.stop)
         finally:
             self.node.close()
             if self.subscriber is not None:

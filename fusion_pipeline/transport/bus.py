@@ -52,6 +52,9 @@ class Publisher(Protocol):
     def end(self, *topics: str) -> None:
         """Tell the readers of `topics` that nothing more comes; of every declared topic where none is named."""
 
+    def drain(self, timeout_s: float, stop: threading.Event = NEVER) -> bool:
+        """After `end`: wait until every reader has taken all there was; False on timeout or when `stop` is set."""
+
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "published", "dropped"."""
 

@@ -105,6 +105,20 @@ class ZeromqPublisher:
         for topic in topics or tuple(self._sequence):
             self._send(topic, None)
 
+    def drain(self, timeout_s: float, stop: threading.Event = NEVER) -> bool:
+        """After `end`: wait until every reader has taken all there was; False on timeout or when `stop` is set.
+
+        A socket that closes earlier would lose what its readers have not yet fetched. They unsubscribe at the end mark.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            self._note_readers()
+            if all(self._readers[topic] <= 0 for topic in self._sequence):
+                return True
+            if stop.is_set() or time.monotonic() >= until:
+                return False
+            self._socket.poll(20, zmq.POLLIN)
+
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "published", "dropped" (a reader's queue was full)."""
         return tuple(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items())
@@ -199,6 +213,8 @@ class ZeromqSubscriber:
         topic = received.topic
         if topic not in self._topics:  # ZeroMQ subscribes by prefix
             return
+        if received.message is None:
+            self._socket.setsockopt(zmq.UNSUBSCRIBE, topic.encode())  # tells the writer that all has been read
         last = self._last.get(topic)
         if last is not None and last.writer == received.envelope.writer:
             self._counts[topic, "lost"] += max(0, received.envelope.sequence - last.sequence - 1)
