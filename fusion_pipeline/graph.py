@@ -18,6 +18,9 @@ from fusion_pipeline.node import Node, Source, Stage
 from fusion_pipeline.topics import topic_of
 
 
+LAUNCH_FILES = Path(__file__).resolve().parents[1] / "launch"  # those that come with the checkout
+
+
 class GraphError(ValueError):
     """A graph that cannot run; the message names the process and what to do."""
 
@@ -149,8 +152,8 @@ def config_type(node: type[Node[Any]]) -> type[Any] | None:
     return None
 
 
-def load_graph(path: Path) -> Graph:
-    """The `graph` of a launch file: a `Graph`, or a function without arguments that makes one. Raises GraphError."""
+def load_graph(path: Path, **arguments: Any) -> Graph:
+    """The `graph` of a launch file: a `Graph`, or a function that makes one of `arguments`. Raises GraphError."""
     if not path.is_file():
         raise GraphError(f"launch file {path} does not exist")
     spec = importlib.util.spec_from_file_location(f"launch_{path.stem}", path)
@@ -166,12 +169,12 @@ def load_graph(path: Path) -> Graph:
             (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0
         )
         raise GraphError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
-    return _graph_of(module, path)
+    return _graph_of(module, path, arguments)
 
 
-def _graph_of(module: ModuleType, path: Path) -> Graph:
+def _graph_of(module: ModuleType, path: Path, arguments: Mapping[str, Any]) -> Graph:
     graph = getattr(module, "graph", None)
-    made = graph() if callable(graph) else graph
+    made = graph(**arguments) if callable(graph) else graph
     if not isinstance(made, Graph):
         raise GraphError(f"{path} defines no `graph`; see launch/vehicle.py for the form")
     return made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from fusion_pipeline.messages import Boxes, Detections, Tracks
+from fusion_pipeline.messages import Boxes, Detections, Message, Tracks
 from fusion_pipeline.messages.detections import MODALITIES
 
 
@@ -58,3 +59,18 @@ def _short(value: Any) -> float:
 
 def _list(values: Iterable[Any]) -> list[float]:
     return [_short(value) for value in values]
+
+
+def describe(message: Message) -> str:
+    """Any message as one line of JSON; arrays of more than 16 numbers are told by type and shape."""
+    if isinstance(message, (Detections, Tracks)):
+        return line(message)
+    return json.dumps({"type": type(message).__name__, **_plain(message)}, separators=(", ", ": "))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _list(value.ravel()) if value.size <= 16 else f"{value.dtype} {'x'.join(map(str, value.shape))}"
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ LIMIT_S = 25.0
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Short: the path of a Unix socket may have 107 bytes.
-    folder = tempfile.mkdtemp(dir="/tmp", prefix="ft")
-    monkeypatch.setattr(tempfile, "tempdir", folder)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ft") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        yield
 
 
 def drive(graph: Graph, tmp_path: Path, for_s: float | None = LIMIT_S) -> tuple[list[Message], Supervisor]:
