@@ -1,28 +1,35 @@
-"""Messages as frames and back: topic, msgpack header, then one frame for each array.
+"""Messages as frames and back: topic, msgpack header, then one frame for each array that is not in shared memory.
 
-Everything from outside is refused with a typed error when it is not exactly what the table of topics promises.
+The header is [version, type, [writer, sequence, publish_ns], arrays, body, pool]. `arrays` describes each array as
+[dtype, shape], or [dtype, shape, slot, generation, start] where it lies in the writer's pool; `pool` is [pid, fd,
+token] or nil. Everything from outside is refused with a typed error when it is not exactly what the table of topics
+promises.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 import msgpack
 import numpy as np
 
 from fusion_pipeline.messages import Message
-from fusion_pipeline.topics import topic_of
+from fusion_pipeline.topics import Topic, topic_of
 from fusion_pipeline.transport.bus import Envelope, Received
+from fusion_pipeline.transport.leases import Leases, Reused, Unreachable
+from fusion_pipeline.transport.schema import Bad, build, pack
+from fusion_pipeline.transport.shared_memory import DATA, TOKEN_BYTES, Place, PoolAddress
 
 VERSION = 1
 MAX_ARRAYS = 1024
 MAX_DIMENSIONS = 8
+UNREACHABLE = "shared memory unreachable"
+SHARED = "shm:"  # before the topic of frames that may point into shared memory
 Buffer = bytes | memoryview
+_NOTHING = np.empty(0, np.uint8)
 _DTYPES = {
     np.dtype(code).str: np.dtype(code) for code in ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")
 }
@@ -36,39 +43,84 @@ class Refused(ValueError):
         self.topic, self.reason = topic, reason
 
 
-class _Bad(Exception):
-    """A reason, before the topic is known."""
+class Lost(Exception):
+    """A good message whose arrays are gone; `reason` is fit as a counter's key."""
+
+    def __init__(self, topic: str, reason: str, envelope: Envelope) -> None:
+        super().__init__(f"{topic}: {reason}")
+        self.topic, self.reason, self.envelope = topic, reason, envelope
 
 
-def encode(topic: str, message: Message | None, envelope: Envelope) -> list[bytes | memoryview]:
-    """The frames of `message`. Raises Refused where the topic's table row does not allow it."""
-    row, arrays = topic_of(topic), list[Any]()
-    name, body = ("End", []) if message is None else (type(message).__name__, _pack(message, arrays))
-    if name not in ("End", row.message.__name__):
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A message taken apart: what stays the same however its arrays travel."""
+
+    topic: str
+    name: str
+    arrays: list[Any]
+    body: Any
+
+    def frames(
+        self, envelope: Envelope, pool: PoolAddress | None = None, places: Sequence[Place | None] | None = None
+    ) -> list[Buffer]:
+        """Frames to send. With `pool` alone, an offer to readers who can open it; with `places`, frames for those who
+        have, where arrays with a place are left out. Raises Refused where there are more bytes than the topic allows.
+        """
+        described: list[list[Any]] = [[array.dtype.str, array.shape] for array in self.arrays]
+        inline = self.arrays
+        if places is not None:
+            for entry, place in zip(described, places, strict=True):
+                entry.extend(place or ())
+            inline = [array for array, place in zip(self.arrays, places, strict=True) if place is None]
+        stamp = (envelope.writer, envelope.sequence, envelope.publish_ns)
+        header = msgpack.packb((VERSION, self.name, stamp, described, self.body, pool))
+        if len(header) + sum(array.nbytes for array in self.arrays) > topic_of(self.topic).max_bytes:
+            raise Refused(self.topic, "oversized")
+        first = self.topic if places is None else SHARED + self.topic
+        return [
+            first.encode(),
+            header,
+            *(array.reshape(-1).view(np.uint8).data if array.size else b"" for array in inline),
+        ]
+
+
+def take_apart(topic: str, message: Message | None) -> Packed:
+    """The message (None: the end of the topic), ready to become frames. Raises Refused where its type is wrong."""
+    if message is None:
+        return Packed(topic, "End", [], [])
+    if type(message) is not topic_of(topic).message:
         raise Refused(topic, "wrong type")
-    described = [[array.dtype.str, list(array.shape)] for array in arrays]
-    stamp = [envelope.writer, envelope.sequence, envelope.publish_ns]
-    header = msgpack.packb([VERSION, name, stamp, described, body])
-    if len(header) + sum(array.nbytes for array in arrays) > row.max_bytes:
-        raise Refused(topic, "oversized")
-    buffers = [memoryview(array.reshape(-1)).cast("B") if array.size else b"" for array in arrays]
-    return [topic.encode(), header, *buffers]
+    arrays: list[Any] = []
+    return Packed(topic, type(message).__name__, arrays, pack(message, arrays))
+
+
+def encode(topic: str, message: Message | None, envelope: Envelope) -> list[Buffer]:
+    """The frames of `message`, all arrays inside. Raises Refused where the topic's table row does not allow it."""
+    return take_apart(topic, message).frames(envelope)
 
 
 def decode(frames: Sequence[Buffer]) -> Received:
     """The message in `frames`; its arrays are read-only views of them. Raises Refused."""
+    return read(frames, None)[0]
+
+
+def read(frames: Sequence[Buffer], leases: Leases | None) -> tuple[Received, PoolAddress | None]:
+    """The message in `frames`, and the pool that its writer has. Arrays in that pool are leased.
+
+    Raises Refused; Lost where the frames are in order but an array of theirs cannot be had.
+    """
     topic = "?"
     try:
         if len(frames) < 2:
-            raise _Bad("truncated")
+            raise Bad("truncated")
         if len(frames[0]) > 256:
-            raise _Bad("garbage")
-        topic = bytes(frames[0]).decode()
+            raise Bad("garbage")
+        topic = bytes(frames[0]).decode().removeprefix(SHARED)
         row = topic_of(topic)
         if sum(len(frame) for frame in frames) > row.max_bytes + 256:
-            raise _Bad("oversized")
-        return _decode(topic, row.message, frames)
-    except _Bad as bad:
+            raise Bad("oversized")
+        return _read(topic, row, frames, leases)
+    except Bad as bad:
         raise Refused(topic, str(bad)) from None
     except KeyError:
         raise Refused("?", "unknown topic") from None
@@ -76,109 +128,109 @@ def decode(frames: Sequence[Buffer]) -> Received:
         raise Refused("?", "garbage") from None
 
 
-def _decode(topic: str, expected: type[Message], frames: Sequence[Buffer]) -> Received:
+def _read(
+    topic: str, row: Topic, frames: Sequence[Buffer], leases: Leases | None
+) -> tuple[Received, PoolAddress | None]:
+    name, envelope, described, body, pool = _header(frames[1])
+    if name == "End":
+        return Received(topic, None, envelope), pool
+    if name != row.message.__name__:
+        raise Bad("wrong type")
+    inline = iter(frames[2:])
+    slots: dict[tuple[int, int], Any] = {}
+    arrays, total = [], 0
+    for entry in described:
+        dtype, shape, size = _description(entry)
+        total += size
+        if total > row.max_bytes:
+            raise Bad("oversized")
+        if len(entry) == 2:
+            data = _frame(inline, size)
+        elif pool is None or leases is None:
+            raise Bad("bad descriptor")
+        else:
+            try:
+                data = _leased(leases, pool, Place(*entry[2:]), size, slots)
+                if entry[4] % dtype.itemsize:
+                    raise Bad("bad descriptor")
+            except Reused:
+                raise Lost(topic, "slot reused", envelope) from None
+            except Unreachable:
+                raise Lost(topic, UNREACHABLE, envelope) from None
+            except OSError:
+                raise Lost(topic, "too many open files", envelope) from None
+        arrays.append(data.view(dtype).reshape(shape))
+    if next(inline, None) is not None:
+        raise Bad("truncated")
+    rest = iter(arrays)
+    message = build(row.message, body, rest)
+    if next(rest, None) is not None or message.header.source != topic:
+        raise Bad("invalid value")
+    return Received(topic, cast(Message, message), envelope), pool
+
+
+def _header(frame: Buffer) -> tuple[str, Envelope, list[Any], Any, PoolAddress | None]:
     try:
-        head = msgpack.unpackb(frames[1], strict_map_key=True)
-    except msgpack.StackError:
-        raise _Bad("too deep") from None
-    except RecursionError:
-        raise _Bad("too deep") from None
+        head = msgpack.unpackb(frame, strict_map_key=True)
+    except (msgpack.StackError, RecursionError):
+        raise Bad("too deep") from None
     except Exception:
         # msgpack raises a dozen types on bad bytes, and each of them means the same.
-        raise _Bad("garbage") from None
+        raise Bad("garbage") from None
     if type(head) is not list or not head or type(head[0]) is not int:
-        raise _Bad("garbage")
+        raise Bad("garbage")
     if head[0] != VERSION:
-        raise _Bad("wrong version")
-    if len(head) != 5 or type(head[2]) is not list or len(head[2]) != 3 or type(head[3]) is not list:
-        raise _Bad("garbage")
-    if [type(part) for part in head[2]] != [str, int, int] or min(head[2][1:]) < 0:
-        raise _Bad("garbage")
-    envelope = Envelope(*head[2])
-    if head[1] == "End":
-        return Received(topic, None, envelope)
-    if head[1] != expected.__name__:
-        raise _Bad("wrong type")
-    if len(head[3]) > MAX_ARRAYS or len(head[3]) != len(frames) - 2:
-        raise _Bad("truncated")
-    arrays = [_array(described, frame) for described, frame in zip(head[3], frames[2:], strict=True)]
-    rest = iter(arrays)
-    message = _reader(cast(Any, expected))(head[4], rest)
-    if next(rest, None) is not None or message.header.source != topic:
-        raise _Bad("invalid value")
-    return Received(topic, cast(Message, message), envelope)
+        raise Bad("wrong version")
+    if len(head) != 6 or type(head[1]) is not str or type(head[3]) is not list or len(head[3]) > MAX_ARRAYS:
+        raise Bad("garbage")
+    _, name, stamp, described, body, pool = head
+    if not _is(stamp, str, int, int) or min(stamp[1:]) < 0 or len(stamp[0]) > 64:
+        raise Bad("garbage")
+    if pool is not None and not (_is(pool, int, int, bytes) and min(pool[:2]) >= 0 and len(pool[2]) == TOKEN_BYTES):
+        raise Bad("bad descriptor")
+    return name, Envelope(*stamp), described, body, None if pool is None else PoolAddress(*pool)
 
 
-def _array(described: Any, frame: Buffer) -> Any:
-    if type(described) is not list or len(described) != 2 or type(described[1]) is not list:
-        raise _Bad("garbage")
-    code, shape = described
+def _is(value: Any, *types: type) -> bool:
+    return (
+        type(value) is list
+        and len(value) == len(types)
+        and all(type(v) is t for v, t in zip(value, types, strict=True))
+    )
+
+
+def _description(entry: Any) -> tuple[np.dtype[Any], list[int], int]:
+    if type(entry) is not list or len(entry) not in (2, 5) or type(entry[1]) is not list:
+        raise Bad("garbage")
+    code, shape = entry[:2]
     if type(code) is not str or code not in _DTYPES:
-        raise _Bad("wrong dtype")
+        raise Bad("wrong dtype")
     if len(shape) > MAX_DIMENSIONS or any(type(extent) is not int or not 0 <= extent < 2**40 for extent in shape):
-        raise _Bad("bad shape")
-    size = prod(shape) * _DTYPES[code].itemsize
-    if size != len(frame):
-        raise _Bad("truncated" if size > len(frame) else "bad shape")
-    view = np.frombuffer(frame, _DTYPES[code]).reshape(shape)
-    view.flags.writeable = False
-    return view
+        raise Bad("bad shape")
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in entry[2:]):
+        raise Bad("bad descriptor")
+    return _DTYPES[code], shape, prod(shape) * _DTYPES[code].itemsize
 
 
-def _pack(value: Any, arrays: list[Any]) -> Any:
-    if is_dataclass(value):
-        return [_pack(getattr(value, field.name), arrays) for field in fields(value)]
-    if isinstance(value, np.ndarray):
-        arrays.append(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(value.shape))
-        return None
-    if isinstance(value, tuple):
-        return [_pack(item, arrays) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+def _frame(inline: Any, size: int) -> Any:
+    frame = next(inline, None)
+    if frame is None or size > len(frame):
+        raise Bad("truncated")
+    if size < len(frame):
+        raise Bad("bad shape")
+    data = np.frombuffer(frame, np.uint8) if size else _NOTHING[:]
+    data.flags.writeable = False
+    return data
 
 
-@cache
-def _reader(hint: Any) -> Callable[[Any, Any], Any]:
-    """What turns the plain value of a field of type `hint` into that field, made once per type."""
-    if is_dataclass(hint):
-        hints = get_type_hints(hint)
-        readers = [_reader(hints[field.name]) for field in fields(hint)]
-        return lambda value, arrays: _object(hint, readers, value, arrays)
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is np.ndarray:
-        return _take
-    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
-        return lambda value, arrays: tuple(_reader(inner[0])(item, arrays) for item in _list(value))
-    if origin in (Union, types.UnionType) or hint not in (str, int, float, bool):
-        raise TypeError(f"{hint} cannot travel in a message")
-    allowed = (float, int) if hint is float else (hint,)
-    return lambda value, arrays: hint(_exact(value, allowed))
-
-
-def _take(value: Any, arrays: Any) -> Any:
-    array = next(arrays, None)
-    if value is not None or array is None:
-        raise _Bad("truncated")
-    return array
-
-
-def _list(value: Any) -> list[Any]:
-    if type(value) is not list:
-        raise _Bad("invalid value")
-    return value
-
-
-def _exact(value: Any, allowed: tuple[type, ...]) -> Any:
-    if type(value) not in allowed:
-        raise _Bad("invalid value")
-    return value
-
-
-def _object(kind: Any, readers: Sequence[Callable[[Any, Any], Any]], value: Any, arrays: Any) -> Any:
-    if len(_list(value)) != len(readers):
-        raise _Bad("invalid value")
-    parts = [read(part, arrays) for read, part in zip(readers, value, strict=True)]
-    try:
-        return kind(*parts)
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        text = str(error)
-        raise _Bad("wrong dtype" if "dtype" in text else "bad shape" if "shape" in text else "invalid value") from None
+def _leased(leases: Leases, pool: PoolAddress, place: Place, size: int, slots: dict[tuple[int, int], Any]) -> Any:
+    key = place.slot, place.generation
+    if key not in slots:
+        try:
+            slots[key] = leases.lease(pool, *key)
+        except ValueError:
+            raise Bad("bad descriptor") from None
+    start = place.start - place.slot
+    if start < DATA or start + size > len(slots[key]):
+        raise Bad("bad descriptor")
+    return slots[key][start : start + size]

@@ -1,12 +1,17 @@
-"""The bus between processes: one XPUB socket per writer, one SUB socket per reader, bounded queues."""
+"""The bus between processes: one XPUB socket per writer, one SUB socket per reader, bounded queues.
+
+A reader starts with frames that hold everything. Where a message offers a pool of shared memory, and the reader can
+open it, the reader subscribes to the topic's second family of frames, which point into the pool, and leaves the first
+once the second has arrived. So who can share memory is found out by the reader, and no message is lost on the way.
+"""
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
-import uuid
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +22,13 @@ from fusion_pipeline.clock import now_ns
 from fusion_pipeline.messages import Count, Message
 from fusion_pipeline.topics import Delivery, topic_of
 from fusion_pipeline.transport.bus import NEVER, Envelope, Publisher, Received, Subscriber
-from fusion_pipeline.transport.wire import Refused, decode, encode
+from fusion_pipeline.transport.inbox import QUEUE, Inbox
+from fusion_pipeline.transport.leases import Leases
+from fusion_pipeline.transport.patience import Patience
+from fusion_pipeline.transport.shared_memory import SHARED_BYTES, Pool, PoolAddress, supported
+from fusion_pipeline.transport.wire import SHARED, UNREACHABLE, Buffer, Lost, Packed, Refused, read, take_apart
 
-QUEUE = 64  # messages held for each reader on either side of the connection
 LINGER_MS = 2000
-EVERY_WAIT_S = 0.5  # how long an EVERY topic holds its writer up for a full reader
-LOSSLESS_WAIT_S = 60.0  # the same in a replay
-STALLED_S = 5.0  # after a wait in vain, this long without another
 
 
 class ZeromqBus:
@@ -66,18 +71,30 @@ def _socket(context: zmq.Context[Any], kind: int) -> zmq.Socket[bytes]:
     return socket
 
 
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)  # a fifth of the cost of a poll
+
+
 class ZeromqPublisher:
-    """The writing end; belongs to one thread."""
+    """The writing end; belongs to one thread.
+
+    Large arrays of LATEST topics go through shared memory. Those of EVERY topics do not: how many messages are on the
+    way is unknown, and a slot written again too early would lose one.
+    """
 
     def __init__(self, topics: tuple[str, ...], endpoints: set[str], lossless: bool) -> None:
         self._sequence = dict.fromkeys(topics, 0)
-        self._lossless, self._writer = lossless, uuid.uuid4().hex
+        self._writer = secrets.token_hex(8)
+        self._every = {t for t in topics if lossless or topic_of(t).delivery is Delivery.EVERY}
+        self._patience = Patience(lossless)
         self._readers: Counter[str] = Counter()
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._no_wait_until = 0.0
+        self._pool: Pool | None = None
+        self._can_share = supported()
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = _socket(self._context, zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._nodrop = False
         for endpoint in endpoints:
             self._socket.bind(endpoint)
 
@@ -86,19 +103,19 @@ class ZeromqPublisher:
         self._send(message.header.source, message)
 
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """A writable array for a message on `topic`."""
-        return np.empty(shape, dtype)
+        """A writable array for a message on `topic`; in shared memory where that is of use. It is read-only once
+        published, and its memory is used again when its last view is gone.
+        """
+        array = np.empty(shape, dtype)
+        if array.nbytes < SHARED_BYTES or topic in self._every:
+            return array
+        pool = self._shared()
+        lent = None if pool is None else pool.loan(shape, dtype)
+        return array if lent is None else lent
 
     def wait_for_readers(self, counts: Mapping[str, int], timeout_s: float, stop: threading.Event = NEVER) -> bool:
         """Wait until each topic has that many readers; False on timeout or when `stop` is set."""
-        until = time.monotonic() + timeout_s
-        while True:
-            self._note_readers()
-            if all(self._readers[topic] >= count for topic, count in counts.items()):
-                return True
-            if stop.is_set() or time.monotonic() >= until:
-                return False
-            self._socket.poll(20, zmq.POLLIN)
+        return self._wait(lambda: all(self._listening(t) >= count for t, count in counts.items()), timeout_s, stop)
 
     def end(self, *topics: str) -> None:
         """Tell the readers of `topics`, or of all, that nothing more comes."""
@@ -110,73 +127,105 @@ class ZeromqPublisher:
 
         A socket that closes earlier would lose what its readers have not yet fetched. They unsubscribe at the end mark.
         """
+        return self._wait(lambda: not any(map(self._listening, self._sequence)), timeout_s, stop)
+
+    def counts(self) -> tuple[Count, ...]:
+        """Totals by topic and reason: "published", "dropped" (a reader's queue was full), "no slot" (sent as copies,
+        because all slots were in use).
+        """
+        return tuple(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items())
+
+    def close(self) -> None:
+        """Flush for at most LINGER_MS and close. Frames in shared memory that no reader has seen are gone."""
+        if not self._socket.closed:
+            self._socket.close()
+            self._context.term()
+            self._pool = None
+
+    def _listening(self, topic: str) -> int:
+        return max(0, self._readers[topic]) + max(0, self._readers[SHARED + topic])
+
+    def _wait(self, reached: Callable[[], bool], timeout_s: float, stop: threading.Event) -> bool:
         until = time.monotonic() + timeout_s
         while True:
             self._note_readers()
-            if all(self._readers[topic] <= 0 for topic in self._sequence):
+            if reached():
                 return True
             if stop.is_set() or time.monotonic() >= until:
                 return False
             self._socket.poll(20, zmq.POLLIN)
 
-    def counts(self) -> tuple[Count, ...]:
-        """Totals by topic and reason: "published", "dropped" (a reader's queue was full)."""
-        return tuple(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items())
-
-    def close(self) -> None:
-        """Flush for at most LINGER_MS and close."""
-        if not self._socket.closed:
-            self._socket.close()
-            self._context.term()
-
     def _send(self, topic: str, message: Message | None) -> None:
-        frames = encode(topic, message, Envelope(self._writer, self._sequence[topic], now_ns()))
-        self._sequence[topic] += 1
+        envelope = Envelope(self._writer, self._sequence[topic], now_ns())
+        packed = take_apart(topic, message)
         self._note_readers()
-        every = self._lossless or message is None or topic_of(topic).delivery is Delivery.EVERY
-        if not (every and self._send_waiting(frames)):
-            # Lossy: readers with room get it, a full one sees the gap in the sequence numbers.
-            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
-            self._counts[topic, "dropped"] += every
+        shared, pool = self._readers[SHARED + topic], self._pool_for(packed)
+        offer = None if pool is None else pool.address
+        if self._readers[topic] or not shared:
+            frames = packed.frames(envelope, offer)
+            self._deliver(frames, topic, message is None or topic in self._every)
+        if shared:
+            places = [None] * len(packed.arrays) if pool is None else pool.place(packed.arrays)
+            copied = [a for a, place in zip(packed.arrays, places, strict=True) if place is None]
+            if pool is not None and any(array.nbytes >= SHARED_BYTES for array in copied):
+                self._counts[topic, "no slot"] += 1
+            self._deliver(packed.frames(envelope, offer, places), topic, message is None)
+        self._sequence[topic] += 1
         self._counts[topic, "published"] += 1
 
-    def _send_waiting(self, frames: list[bytes | memoryview]) -> bool:
-        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
-        until = time.monotonic() + (LOSSLESS_WAIT_S if self._lossless else EVERY_WAIT_S)
-        while True:
+    def _pool_for(self, packed: Packed) -> Pool | None:
+        if packed.topic in self._every or all(array.nbytes < SHARED_BYTES for array in packed.arrays):
+            return None
+        return self._shared()
+
+    def _shared(self) -> Pool | None:
+        if self._pool is None and self._can_share:
             try:
-                self._socket.send_multipart(frames, zmq.NOBLOCK)
-            except zmq.Again:
-                now = time.monotonic()
-                if now >= until or now < self._no_wait_until:
-                    self._no_wait_until = max(self._no_wait_until, now + STALLED_S if now >= until else 0.0)
-                    return False
-                self._note_readers()
-                time.sleep(0.001)
-            else:
-                return True
+                self._pool = Pool()
+            except OSError:
+                self._can_share = False
+        return self._pool
+
+    def _deliver(self, frames: Sequence[Buffer], topic: str, every: bool) -> None:
+        if every and self._patience.wait(lambda: self._sent(frames, nodrop=True)):
+            return
+        # Readers with room get it; a full one sees the gap in the sequence numbers.
+        self._sent(frames, nodrop=False)
+        if every:
+            self._counts[topic, "dropped"] += 1
+
+    def _sent(self, frames: Sequence[Buffer], nodrop: bool) -> bool:
+        if nodrop is not self._nodrop:
+            self._socket.setsockopt(zmq.XPUB_NODROP, int(nodrop))
+            self._nodrop = nodrop
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            self._note_readers()
+            return False
+        return True
 
     def _note_readers(self) -> None:
-        while self._socket.poll(0, zmq.POLLIN):
+        while _readable(self._socket):
             event = self._socket.recv()
-            if event[:1] in (b"\0", b"\1"):
-                self._readers[event[1:].decode(errors="replace")] += 1 if event[0] else -1
+            topic = event[1:].decode(errors="replace")
+            if event[:1] in (b"\0", b"\1") and topic.removeprefix(SHARED) in self._sequence:
+                self._readers[topic] += 1 if event[0] else -1
 
 
 class ZeromqSubscriber:
     """The reading end; belongs to one thread."""
 
     def __init__(self, topics: tuple[str, ...], endpoints: set[str], lossless: bool) -> None:
-        self._latest = {t for t in topics if not lossless and topic_of(t).delivery is Delivery.LATEST}
-        self._topics, self._waiting = set(topics), deque[Received]()
-        self._last: dict[str, Envelope] = {}
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._inbox, self._leases = Inbox(topics, lossless), Leases()
+        self._subscribed: dict[str, set[str]] = {topic: set() for topic in topics}  # which families of frames
+        self._considered: dict[str, PoolAddress] = {}
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = _socket(self._context, zmq.SUB)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, max((topic_of(t).max_bytes for t in topics), default=1))
+        # Twice: what is a little too large is refused and counted; for more ZeroMQ cuts the connection.
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * max((topic_of(t).max_bytes for t in topics), default=1))
         for topic in topics:
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+            self._subscribe(topic, "")
         for endpoint in endpoints:
             self._socket.connect(endpoint)
 
@@ -184,48 +233,67 @@ class ZeromqSubscriber:
         """The next message, or None after `timeout_s` seconds."""
         until = time.monotonic() + timeout_s
         while True:
-            while len(self._waiting) < QUEUE and self._socket.poll(0):
+            while not self._inbox.full and _readable(self._socket):
                 self._take()
-            if self._waiting:
-                return self._waiting.popleft()
+            if len(self._inbox):
+                return self._inbox.pop()
             left = until - time.monotonic()
             if left <= 0:
                 return None
-            self._socket.poll(max(1, int(left * 1000)))
+            zmq.zmq_poll([(self._socket, zmq.POLLIN)], max(1, int(left * 1000)))
 
     def counts(self) -> tuple[Count, ...]:
-        """Totals by topic and reason: "received", "overwritten", "lost", "refused: <reason>"."""
-        return tuple(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items())
+        """Totals by topic and reason: "received", "overwritten", "lost" (gaps), "lost: <reason>", "refused: ..."."""
+        return self._inbox.counts()
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading; arrays that are still held stay valid."""
         if not self._socket.closed:
             self._socket.close(0)
             self._context.term()
+            self._inbox.clear()
+            self._leases.close()
 
     def _take(self) -> None:
-        frames = self._socket.recv_multipart(copy=False)
+        frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
         try:
-            received = decode([frame.buffer for frame in frames])
+            received, pool = read(frames, self._leases)
         except Refused as refused:
-            self._counts[refused.topic, f"refused: {refused.reason}"] += 1
-            return
-        topic = received.topic
-        if topic not in self._topics:  # ZeroMQ subscribes by prefix
-            return
-        if received.message is None:
-            self._socket.setsockopt(zmq.UNSUBSCRIBE, topic.encode())  # tells the writer that all has been read
-        last = self._last.get(topic)
-        if last is not None and last.writer == received.envelope.writer:
-            self._counts[topic, "lost"] += max(0, received.envelope.sequence - last.sequence - 1)
-        self._last[topic] = received.envelope
-        self._counts[topic, "received"] += 1
-        if topic in self._latest and received.message is not None:
-            for older in [one for one in self._waiting if one.topic == topic and one.message is not None]:
-                self._drop(older)
-        self._waiting.append(received)
+            self._inbox.refuse(refused.topic, refused.reason)
+        except Lost as lost:
+            if lost.topic in self._subscribed:
+                self._inbox.lose(lost.topic, lost.reason, lost.envelope)
+                if lost.reason == UNREACHABLE:
+                    self._considered.pop(lost.topic, None)
+                    self._subscribe(lost.topic, "")
+        else:
+            topic = received.topic
+            if topic not in self._subscribed:  # ZeroMQ subscribes by prefix
+                return
+            if received.message is None:  # tells the writer that all has been read
+                self._unsubscribe(topic, "")
+                self._unsubscribe(topic, SHARED)
+            else:
+                self._choose(topic, SHARED if bytes(frames[0]).startswith(SHARED.encode()) else "", pool)
+            self._inbox.put(received)
 
-    def _drop(self, older: Received) -> None:
-        # By identity: comparing messages would compare their arrays.
-        self._waiting = deque(one for one in self._waiting if one is not older)
-        self._counts[older.topic, "overwritten"] += 1
+    def _choose(self, topic: str, family: str, pool: PoolAddress | None) -> None:
+        """Go over to shared memory where `pool` can be had. The other family is left once the wanted one has come."""
+        if family == SHARED and SHARED in self._subscribed[topic]:
+            self._unsubscribe(topic, "")
+        elif pool is not None and self._considered.get(topic) != pool:
+            self._considered[topic] = pool
+            if self._leases.reachable(pool):
+                self._subscribe(topic, SHARED)
+            else:
+                self._unsubscribe(topic, SHARED)
+
+    def _subscribe(self, topic: str, family: str) -> None:
+        if family not in self._subscribed[topic]:
+            self._subscribed[topic].add(family)
+            self._socket.setsockopt(zmq.SUBSCRIBE, (family + topic).encode())
+
+    def _unsubscribe(self, topic: str, family: str) -> None:
+        if family in self._subscribed[topic]:
+            self._subscribed[topic].discard(family)
+            self._socket.setsockopt(zmq.UNSUBSCRIBE, (family + topic).encode())

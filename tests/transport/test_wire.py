@@ -53,7 +53,8 @@ def _with(index: int, value: object) -> list[bytes]:
         (_with(3, [["<u2", [4, 2]]]), "wrong dtype"),
         (_with(3, [["<i2", [-4, -2]]]), "bad shape"),
         (_with(3, [["<i2", [8]]]), "bad shape"),
-        (_with(3, [["<i2", [1 << 31, 2]]]), "truncated"),
+        (_with(3, [["<i2", [1 << 31, 2]]]), "oversized"),
+        (_with(3, [["<i2", [4, 3]]]), "truncated"),
     ],
 )
 def test_bad_input_is_refused(frames: list[bytes], reason: str) -> None:

@@ -1,0 +1,128 @@
+"""The reader's side of shared memory: read-only views of a writer's slots, leased for as long as they live."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.transport.shared_memory import (
+    DATA,
+    GENERATION,
+    NAME,
+    PAGE,
+    TOKEN_BYTES,
+    PoolAddress,
+    address_of,
+    lock,
+    supported,
+)  # fmt: skip
+
+MAX_POOLS = 64  # open at once; the one unused for longest is let go
+
+
+class Unreachable(Exception):
+    """There is no such pool for this process: another host or container, a dead writer, or a forgery."""
+
+
+class Reused(Exception):
+    """The slot holds a newer frame by now."""
+
+
+class _Lease:
+    """A shared lock on one slot, freed when this object dies: it is the base of every view of the slot.
+
+    It has an open file description of its own, so freeing it is one `close`, from whichever thread the view dies in.
+    """
+
+    __slots__ = ("__array_interface__", "_fd", "_mapping")
+
+    def __init__(self, mapping: _Mapping, slot: int, fd: int) -> None:
+        self._mapping, self._fd = mapping, fd
+        address = mapping.base + slot
+        shape = (mapping.size - slot,)
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": "|u1", "data": (address, True)}
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class _Mapping:
+    """A pool mapped read-only. Raises Unreachable."""
+
+    def __init__(self, address: PoolAddress) -> None:
+        path = f"/proc/{address.pid}/fd/{address.fd}"
+        try:
+            # Looked at before it is opened: opening a device or a pipe that a forger points to may do things.
+            if not str(Path(path).readlink()).startswith(f"/memfd:{NAME} "):
+                raise Unreachable
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError):
+            raise Unreachable from None
+        weakref.finalize(self, os.close, self.fd).atexit = False
+        try:
+            self.size = os.fstat(self.fd).st_size
+            # A file that may shrink could kill its reader by SIGBUS.
+            if not fcntl.fcntl(self.fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK or self.size < PAGE:
+                raise Unreachable
+            self.map = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
+        except OSError:
+            raise Unreachable from None
+        if self.map[:TOKEN_BYTES] != address.token:
+            raise Unreachable
+        self.base = address_of(np.frombuffer(self.map, np.uint8))
+
+    def lease(self, slot: int, generation: int) -> Bytes:
+        """Everything from the first byte of `slot` on. Raises Reused; OSError where no file can be opened any more."""
+        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        if not lock(fd, slot, fcntl.F_RDLCK) or GENERATION.unpack_from(self.map, slot)[0] != generation:
+            os.close(fd)
+            raise Reused
+        return np.asarray(_Lease(self, slot, fd))
+
+
+class Leases:
+    """Opens the pools of any number of writers, and leases their slots."""
+
+    def __init__(self) -> None:
+        self._mappings: OrderedDict[PoolAddress, _Mapping] = OrderedDict()
+
+    def reachable(self, address: PoolAddress) -> bool:
+        """Whether this process can read that pool."""
+        try:
+            self._mapping(address)
+        except Unreachable:
+            return False
+        return True
+
+    def lease(self, address: PoolAddress, slot: int, generation: int) -> Bytes:
+        """A read-only view (bytes) from the start of `slot` to the pool's end.
+
+        The writer leaves the slot alone while any view of it lives. Raises Unreachable; Reused; ValueError
+        for a slot outside the pool; OSError where this process may open no more files.
+        """
+        mapping = self._mapping(address)
+        if slot < PAGE or slot % PAGE or slot + DATA > mapping.size:
+            raise ValueError("bad slot")
+        return mapping.lease(slot, generation)
+
+    def close(self) -> None:
+        """Let go of every pool; views that are still held stay valid."""
+        self._mappings.clear()
+
+    def _mapping(self, address: PoolAddress) -> _Mapping:
+        mapping = self._mappings.get(address)
+        if mapping is None:
+            if not supported():
+                raise Unreachable
+            mapping = self._mappings[address] = _Mapping(address)
+            if len(self._mappings) > MAX_POOLS:
+                self._mappings.popitem(last=False)
+        self._mappings.move_to_end(address)
+        return mapping
