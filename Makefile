@@ -24,8 +24,8 @@ bench: setup
 setup: $(VENV)/installed
 
 # Once, and again when the dependencies change.
-$(VENV)/installed: pyproject.toml tools/setup.sh
-	sh tools/setup.sh "$(PYTHON)" "$(VENV)"
+$(VENV)/installed: pyproject.toml .ci/setup
+	sh .ci/setup "$(PYTHON)" "$(VENV)"
 	touch $@
 
 clean:
