@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.arrays import Array, Bytes
 from fusion_pipeline.transport.shared_memory import (
     DATA,
     GENERATION,
@@ -57,13 +57,12 @@ class _Mapping:
     """A pool mapped read-only. Raises Unreachable."""
 
     def __init__(self, address: PoolAddress) -> None:
-        path = f"/proc/{address.pid}/fd/{address.fd}"
         try:
             # Looked at before it is opened: opening a device or a pipe that a forger points to may do things.
-            if not str(Path(path).readlink()).startswith(f"/memfd:{NAME} "):
+            if not _is_pool(address):
                 raise Unreachable
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError):
+            self.fd = os.open(_path(address), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
             raise Unreachable from None
         weakref.finalize(self, os.close, self.fd).atexit = False
         try:
@@ -85,6 +84,25 @@ class _Mapping:
             os.close(fd)
             raise Reused
         return np.asarray(_Lease(self, slot, fd))
+
+
+def in_shared_memory(array: Array) -> bool:
+    """Whether an array of a received message lies in its writer's memory: nobody copied it."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, _Lease)
+
+
+def _path(address: PoolAddress) -> str:
+    return f"/proc/{address.pid}/fd/{address.fd}"
+
+
+def _is_pool(address: PoolAddress) -> bool:
+    try:
+        return str(Path(_path(address)).readlink()).startswith(f"/memfd:{NAME} ")
+    except OSError:
+        return False
 
 
 class Leases:
@@ -111,6 +129,11 @@ class Leases:
         if slot < PAGE or slot % PAGE or slot + DATA > mapping.size:
             raise ValueError("bad slot")
         return mapping.lease(slot, generation)
+
+    def sweep(self) -> None:
+        """Let go of the pools of writers that are gone, so that their memory is freed."""
+        for address in [address for address in self._mappings if not _is_pool(address)]:
+            del self._mappings[address]
 
     def close(self) -> None:
         """Let go of every pool; views that are still held stay valid."""
