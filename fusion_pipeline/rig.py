@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,3 +130,23 @@ def _camera(entry: Mapping[str, Any]) -> CameraMount:
 
 def _audio(entry: Mapping[str, Any]) -> MicrophoneArray:
     return MicrophoneArray(_pose(entry), np.asarray(entry["microphones_m"], np.float64), _offset_ns(entry))
+
+
+def to_toml(rig: Rig) -> str:
+    """The rig as the text of a rig file, exact to the last bit."""
+    lines = [f"name = {json.dumps(rig.name)}"]
+    families: dict[str, Mapping[str, LidarMount | CameraMount | MicrophoneArray]]
+    families = {"lidar": rig.lidars, "camera": rig.cameras, "audio": rig.audios}
+    for mounts in families.values():
+        for topic, mount in mounts.items():
+            pose = mount.vehicle_from_sensor
+            lines += ["", f"[{topic.replace('/', '.')}]", f"offset_ms = {mount.offset_ns / 1e6!r}"]
+            if isinstance(mount, CameraMount):
+                model = mount.model
+                lines += [f'model = "{model.model}"', f"width_px = {model.width_px}", f"height_px = {model.height_px}"]
+                lines += [f"matrix = {model.matrix.tolist()}", f"distortion = {model.distortion.tolist()}"]
+            if isinstance(mount, MicrophoneArray):
+                lines.append(f"microphones_m = {mount.microphones_m.tolist()}")
+            translation, rotation = pose.translation_m.tolist(), pose.rotation.tolist()
+            lines.append(f"vehicle_from_sensor = {{ translation_m = {translation}, rotation = {rotation} }}")
+    return "\n".join(lines) + "\n"
