@@ -38,19 +38,20 @@ class Reused(Exception):
 class _Lease:
     """A shared lock on one slot, freed when this object dies: it is the base of every view of the slot.
 
-    It has an open file description of its own, so freeing it is one `close`, from whichever thread the view dies in.
+    It has an open file description of its own, so it can be freed in whichever thread the last view dies.
     """
 
-    __slots__ = ("__array_interface__", "_fd", "_mapping")
+    __slots__ = ("__array_interface__", "_fd", "_mapping", "_slot")
 
     def __init__(self, mapping: _Mapping, slot: int, fd: int) -> None:
-        self._mapping, self._fd = mapping, fd
+        self._mapping, self._slot, self._fd = mapping, slot, fd
         address = mapping.base + slot
         shape = (mapping.size - slot,)
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": "|u1", "data": (address, True)}
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        lock(self._fd, self._slot, fcntl.F_UNLCK)
+        self._mapping.spare.append(self._fd)
 
 
 class _Mapping:
@@ -64,7 +65,8 @@ class _Mapping:
             self.fd = os.open(_path(address), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             raise Unreachable from None
-        weakref.finalize(self, os.close, self.fd).atexit = False
+        self.spare: list[int] = []  # file descriptions that no lease needs at present
+        weakref.finalize(self, _close_all, self.fd, self.spare).atexit = False
         try:
             self.size = os.fstat(self.fd).st_size
             # A file that may shrink could kill its reader by SIGBUS.
@@ -79,11 +81,19 @@ class _Mapping:
 
     def lease(self, slot: int, generation: int) -> Bytes:
         """Everything from the first byte of `slot` on. Raises Reused; OSError where no file can be opened any more."""
-        fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        if not lock(fd, slot, fcntl.F_RDLCK) or GENERATION.unpack_from(self.map, slot)[0] != generation:
-            os.close(fd)
+        fd = self.spare.pop() if self.spare else os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        if not lock(fd, slot, fcntl.F_RDLCK):
+            self.spare.append(fd)
             raise Reused
-        return np.asarray(_Lease(self, slot, fd))
+        lease = _Lease(self, slot, fd)
+        if GENERATION.unpack_from(self.map, slot)[0] != generation:
+            raise Reused
+        return np.asarray(lease)
+
+
+def _close_all(fd: int, spare: list[int]) -> None:
+    for one in (fd, *spare):
+        os.close(one)
 
 
 def in_shared_memory(array: Array) -> bool:

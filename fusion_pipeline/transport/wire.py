@@ -16,6 +16,7 @@ from typing import Any, cast
 import msgpack
 import numpy as np
 
+from fusion_pipeline.arrays import Bytes
 from fusion_pipeline.messages import Message
 from fusion_pipeline.topics import Topic, topic_of
 from fusion_pipeline.transport.bus import Envelope, Received
@@ -29,7 +30,8 @@ MAX_DIMENSIONS = 8
 UNREACHABLE = "shared memory unreachable"
 SHARED = "shm:"  # before the topic of frames that may point into shared memory
 Buffer = bytes | memoryview
-_NOTHING = np.empty(0, np.uint8)
+_STAMP: list[type] = [str, int, int]
+_POOL: list[type] = [int, int, bytes]
 _DTYPES = {
     np.dtype(code).str: np.dtype(code) for code in ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")
 }
@@ -80,7 +82,7 @@ class Packed:
         return [
             first.encode(),
             header,
-            *(array.reshape(-1).view(np.uint8).data if array.size else b"" for array in inline),
+            *(memoryview(array).cast("B") if array.size else b"" for array in inline),
         ]
 
 
@@ -137,7 +139,7 @@ def _read(
     if name != row.message.__name__:
         raise Bad("wrong type")
     inline = iter(frames[2:])
-    slots: dict[tuple[int, int], Any] = {}
+    slots: dict[tuple[int, int], Bytes] = {}
     arrays, total = [], 0
     for entry in described:
         dtype, shape, size = _description(entry)
@@ -145,21 +147,19 @@ def _read(
         if total > row.max_bytes:
             raise Bad("oversized")
         if len(entry) == 2:
-            data = _frame(inline, size)
-        elif pool is None or leases is None:
+            arrays.append(np.ndarray(shape, dtype, _frame(inline, size)))
+        elif pool is None or leases is None or entry[4] % dtype.itemsize:
             raise Bad("bad descriptor")
         else:
             try:
-                data = _leased(leases, pool, Place(*entry[2:]), size, slots)
-                if entry[4] % dtype.itemsize:
-                    raise Bad("bad descriptor")
+                slot, start = _leased(leases, pool, Place(*entry[2:]), size, slots)
             except Reused:
                 raise Lost(topic, "slot reused", envelope) from None
             except Unreachable:
                 raise Lost(topic, UNREACHABLE, envelope) from None
             except OSError:
                 raise Lost(topic, "too many open files", envelope) from None
-        arrays.append(data.view(dtype).reshape(shape))
+            arrays.append(np.ndarray(shape, dtype, slot, start))
     if next(inline, None) is not None:
         raise Bad("truncated")
     rest = iter(arrays)
@@ -185,19 +185,15 @@ def _header(frame: Buffer) -> tuple[str, Envelope, list[Any], Any, PoolAddress |
     if len(head) != 6 or type(head[1]) is not str or type(head[3]) is not list or len(head[3]) > MAX_ARRAYS:
         raise Bad("garbage")
     _, name, stamp, described, body, pool = head
-    if not _is(stamp, str, int, int) or min(stamp[1:]) < 0 or len(stamp[0]) > 64:
+    if not _are(stamp, _STAMP) or min(stamp[1], stamp[2]) < 0 or len(stamp[0]) > 64:
         raise Bad("garbage")
-    if pool is not None and not (_is(pool, int, int, bytes) and min(pool[:2]) >= 0 and len(pool[2]) == TOKEN_BYTES):
+    if pool is not None and not (_are(pool, _POOL) and min(pool[0], pool[1]) >= 0 and len(pool[2]) == TOKEN_BYTES):
         raise Bad("bad descriptor")
     return name, Envelope(*stamp), described, body, None if pool is None else PoolAddress(*pool)
 
 
-def _is(value: Any, *types: type) -> bool:
-    return (
-        type(value) is list
-        and len(value) == len(types)
-        and all(type(v) is t for v, t in zip(value, types, strict=True))
-    )
+def _are(values: Any, types: list[type]) -> bool:
+    return type(values) is list and [type(value) for value in values] == types
 
 
 def _description(entry: Any) -> tuple[np.dtype[Any], list[int], int]:
@@ -213,18 +209,19 @@ def _description(entry: Any) -> tuple[np.dtype[Any], list[int], int]:
     return _DTYPES[code], shape, prod(shape) * _DTYPES[code].itemsize
 
 
-def _frame(inline: Any, size: int) -> Any:
+def _frame(inline: Any, size: int) -> memoryview:
     frame = next(inline, None)
     if frame is None or size > len(frame):
         raise Bad("truncated")
     if size < len(frame):
         raise Bad("bad shape")
-    data = np.frombuffer(frame, np.uint8) if size else _NOTHING[:]
-    data.flags.writeable = False
-    return data
+    return memoryview(frame).toreadonly()
 
 
-def _leased(leases: Leases, pool: PoolAddress, place: Place, size: int, slots: dict[tuple[int, int], Any]) -> Any:
+def _leased(
+    leases: Leases, pool: PoolAddress, place: Place, size: int, slots: dict[tuple[int, int], Bytes]
+) -> tuple[Bytes, int]:
+    """The slot, leased once for each message, and where in it the array begins."""
     key = place.slot, place.generation
     if key not in slots:
         try:
@@ -234,4 +231,4 @@ def _leased(leases: Leases, pool: PoolAddress, place: Place, size: int, slots: d
     start = place.start - place.slot
     if start < DATA or start + size > len(slots[key]):
         raise Bad("bad descriptor")
-    return slots[key][start : start + size]
+    return slots[key], start
