@@ -1,0 +1,128 @@
+"""What a running graph says of itself, gathered for people: rates, latencies, losses, the last boxes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fusion_pipeline.clock import SECOND_NS, now_ns
+from fusion_pipeline.messages import Count, Detections, Health, Message, StageTiming, Tracks
+from fusion_pipeline.trace import Timings
+
+RATE_WINDOW_NS = 3 * SECOND_NS  # long enough to steady a rate of 2 Hz, short enough to show a stall
+RUN_WINDOW = 100_000  # sets that the summary remembers: nearly three hours at 10 Hz
+IN_HAND, SINCE_CAPTURE, IN_STAGES = "last input in hand to here", "instant of the set to here", "sum of all stages"
+_SILENT_TOPICS = ("logtime",)  # promises of a player about its clock: no data
+
+
+@dataclass
+class NodeBoard:
+    """One node by its heartbeats."""
+
+    health: Health | None = None
+    _history: deque[tuple[int, dict[str, int]]] = field(default_factory=deque)
+
+    def feed(self, health: Health) -> None:
+        """Take a heartbeat; one from a new process starts afresh, since its counts do."""
+        if self.health is not None and self.health.pid != health.pid:
+            self._history.clear()
+        self.health = health
+        # A node that publishes nothing, such as a recorder, is as busy as what it receives.
+        counts = health.published or health.received
+        totals = {c.topic: c.total for c in counts if c.topic.split("/")[0] not in _SILENT_TOPICS}
+        self._history.append((health.header.capture_ns, totals))
+        while self._history[0][0] < health.header.capture_ns - RATE_WINDOW_NS:
+            self._history.popleft()
+
+    def rates_hz(self) -> dict[str, float]:
+        """Messages per second of each topic that the node publishes, over the last seconds."""
+        if len(self._history) < 2:
+            return {}
+        (start_ns, before), (end_ns, after) = self._history[0], self._history[-1]
+        elapsed_s = max(end_ns - start_ns, 1) / SECOND_NS
+        return {topic: (total - before.get(topic, 0)) / elapsed_s for topic, total in after.items()}
+
+    def timings(self) -> tuple[StageTiming, ...]:
+        """Latency per stage over the last 256 samples, as the node reports it."""
+        timings = self.health.timings if self.health is not None else ()
+        return tuple(timing for timing in timings if not timing.stage.startswith(_SILENT_TOPICS))
+
+
+class Board:
+    """Feed it every message that the supervisor yields."""
+
+    def __init__(self, replay: bool = False) -> None:
+        self.nodes: dict[str, NodeBoard] = {}
+        self.last: Tracks | Detections | None = None
+        self.sets = 0
+        self.first_set_ns = 0
+        self._replay = replay
+        self._tracking = False
+        self._recent = Timings()
+        self._run = Timings(RUN_WINDOW)
+        self._times_ns: deque[int] = deque()
+
+    def feed(self, message: Message) -> None:
+        """Take a message; of kinds that say nothing of the graph's state, no notice is taken."""
+        if isinstance(message, Health):
+            self.nodes.setdefault(message.node, NodeBoard()).feed(message)
+        elif isinstance(message, Tracks):
+            self._tracking = True
+            self._take(message)
+        elif isinstance(message, Detections) and not self._tracking:
+            self._take(message)
+
+    def set_rate_hz(self) -> float:
+        """Sets per second that reached this process over the last seconds."""
+        if len(self._times_ns) < 2 or now_ns() - self._times_ns[-1] > RATE_WINDOW_NS:
+            return 0.0
+        return (len(self._times_ns) - 1) * SECOND_NS / max(self._times_ns[-1] - self._times_ns[0], 1)
+
+    def end_to_end(self) -> tuple[StageTiming, ...]:
+        """How long the last 256 sets took, as a whole.
+
+        Live, from the sensors' stamps to this process. In replay stamps are the log's, so only the sum of the stages
+        has a meaning.
+        """
+        return tuple(timing for timing in self._recent.summary() if timing.stage in (IN_HAND, SINCE_CAPTURE, IN_STAGES))
+
+    def whole_run(self) -> tuple[StageTiming, ...]:
+        """Latency per stage over all sets of the run, in the order of a set's way, then as a whole."""
+        return self._run.summary()
+
+    def elsewhere(self) -> tuple[StageTiming, ...]:
+        """Last reported latency of the stages that no set passes through, such as a recorder's."""
+        known = {timing.stage for timing in self.whole_run()}
+        reported = (timing for node in self.nodes.values() for timing in node.timings())
+        return tuple(timing for timing in reported if timing.stage not in known)
+
+    def dropped(self) -> int:
+        """Messages that were passed over, overwritten or lost, in all nodes."""
+        return sum(total(node.health.dropped) for node in self.nodes.values() if node.health is not None)
+
+    def refused(self) -> int:
+        """Messages that could not be used, in all nodes."""
+        return sum(total(node.health.refused) for node in self.nodes.values() if node.health is not None)
+
+    def _take(self, message: Tracks | Detections) -> None:
+        now = now_ns()
+        self.last, self.sets = message, self.sets + 1
+        self.first_set_ns = self.first_set_ns or now
+        self._times_ns.append(now)
+        while self._times_ns[0] < now - RATE_WINDOW_NS:
+            self._times_ns.popleft()
+        # What the aligner waited for belongs to the sensors' time, which in replay is not ours.
+        hops = [hop for hop in message.header.hops if not (self._replay and hop.stage.startswith("aligner/wait"))]
+        for timings in (self._recent, self._run):
+            timings.add_hops(hops)
+            if self._replay:
+                timings.add(IN_STAGES, sum(hop.end_ns - hop.start_ns for hop in hops))
+            else:
+                timings.add(IN_HAND, now - message.header.arrival_ns)
+                timings.add(SINCE_CAPTURE, now - message.header.capture_ns)
+
+
+def total(counts: Iterable[Count]) -> int:
+    """The sum of some counts."""
+    return sum(count.total for count in counts)

@@ -1,0 +1,155 @@
+"""The terminal view: rates, latencies, losses and boxes as people read them."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from dashboard_samples import health, tracks
+from rich.console import Console
+
+from fusion_pipeline.dashboard import live
+from fusion_pipeline.dashboard.board import IN_HAND, IN_STAGES, SINCE_CAPTURE, Board, NodeBoard
+from fusion_pipeline.dashboard.live import LiveView
+from fusion_pipeline.dashboard.tables import side
+from fusion_pipeline.graph import Graph
+from fusion_pipeline.supervisor import Event, Supervisor
+
+
+@dataclass
+class FakeChild:
+    state: str = "running"
+    reason: str = ""
+    restarts: deque[float] = field(default_factory=deque)
+
+
+@dataclass
+class FakeSupervisor:
+    """What the view asks of a supervisor."""
+
+    graph: Graph = field(default_factory=lambda: Graph(()))
+    name: str = "vehicle"
+    output: Path = Path("logs/vehicle")
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=3))
+    children: dict[str, Any] = field(default_factory=lambda: {"detector": FakeChild(), "camera.front": FakeChild()})
+
+
+def view(terminal: bool, supervisor: FakeSupervisor | None = None, **options: Any) -> tuple[LiveView, io.StringIO]:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=160, highlight=False, color_system=None)
+    return LiveView(cast(Supervisor, supervisor or FakeSupervisor()), console=console, **options), text
+
+
+def test_rates_come_from_counts_between_heartbeats() -> None:
+    board = NodeBoard()
+    for beat in range(20):
+        board.feed(health("detector", beat * 0.5, published=beat * 5))
+    assert board.rates_hz() == pytest.approx({"detections": 10.0})
+
+
+def test_a_restart_starts_counting_afresh() -> None:
+    board = NodeBoard()
+    for beat in range(4):
+        board.feed(health("detector", beat * 0.5, published=1000 + beat * 5))
+    board.feed(health("detector", 2.0, published=1, pid=11))
+    assert board.rates_hz() == {}
+    board.feed(health("detector", 2.5, published=6, pid=11))
+    assert board.rates_hz() == pytest.approx({"detections": 10.0})
+
+
+def test_a_stalled_node_shows_no_rate() -> None:
+    board = NodeBoard()
+    for beat in range(20):
+        board.feed(health("detector", beat * 0.5, published=min(beat, 10)))
+    assert board.rates_hz() == {"detections": 0.0}
+
+
+def test_end_to_end_runs_from_the_stamps_when_live() -> None:
+    board = Board()
+    board.feed(tracks((10, 0, 0, 0)))
+    timings = {timing.stage: timing for timing in board.end_to_end()}
+    assert set(timings) == {IN_HAND, SINCE_CAPTURE}
+    assert timings[SINCE_CAPTURE].p50_ms - timings[IN_HAND].p50_ms == pytest.approx(50.0)
+    assert timings[IN_HAND].p50_ms >= 30.0
+
+
+def test_end_to_end_is_the_sum_of_stages_in_replay() -> None:
+    board = Board(replay=True)
+    board.feed(tracks((10, 0, 0, 0), capture_ns=5))
+    assert [(t.stage, t.p50_ms) for t in board.end_to_end()] == [(IN_STAGES, pytest.approx(30.0))]
+    assert "aligner/wait for lidar/top" not in {timing.stage for timing in board.whole_run()}
+
+
+def test_the_screen_shows_nodes_boxes_and_sounds() -> None:
+    shown, text = view(terminal=True)
+    for beat in range(4):
+        shown.feed(health("detector", beat * 0.5, published=beat * 5))
+    shown.feed(tracks((12.5, 5, 0, 0), (6, 0, 0, 2)))
+    shown._console.print(shown.screen())
+    page = text.getvalue()
+    for part in (
+        "vehicle", "detector", "ready", "10.0 Hz", "network", "30.0", "36.5", "CPUExecutionProvider",  # the node
+        "camera.front", "running", "car", "pedestrian", "13.5", "12.5", "5.0", "siren", "+86° left", IN_HAND,
+    ):  # fmt: skip
+        assert part in page, part
+    assert page.index("pedestrian") < page.index(" car ")  # the nearest comes first
+
+
+def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PLAIN_PERIOD_S", 0.0)
+    shown, text = view(terminal=False)
+    with shown:
+        shown.tick()
+        shown.feed(health("detector", 0.0, published=1))
+        shown.feed(tracks())
+        shown.feed(tracks((12.5, -5, 0, 0), (16, 0, 0, 2)))
+        shown.tick()
+    lines = text.getvalue().splitlines()
+    assert lines[0].endswith("2 of 2 processes up; dropped 0, refused 0")
+    assert "first detection after" in lines[1]
+    assert "car 0.90 at 13.5 m ahead and 1 more" in lines[2]
+    assert lines[2].endswith("dropped 3, refused 2")
+    assert "\x1b" not in text.getvalue()
+
+
+def test_each_event_is_said_once_even_when_old_ones_are_forgotten() -> None:
+    supervisor = FakeSupervisor()
+    shown, text = view(False, supervisor)
+    for number in range(10):
+        supervisor.events.append(Event("detector", f"killed by SIGKILL ({number})"))
+        shown.tick()
+        shown.tick()
+    assert [line.split("(")[1][0] for line in text.getvalue().splitlines()] == [str(n) for n in range(10)]
+
+
+def test_nothing_is_shown_when_not_asked_to() -> None:
+    supervisor = FakeSupervisor()
+    supervisor.events.append(Event("detector", "killed"))
+    shown, text = view(True, supervisor, show=False)
+    with shown:
+        shown.feed(tracks((1, 2, 0, 0)))
+        shown.tick()
+    assert text.getvalue() == ""
+    assert shown.board.sets == 1
+
+
+def test_the_summary_has_every_stage_of_the_run() -> None:
+    shown, text = view(False)
+    for _ in range(5):
+        shown.feed(tracks((10, 0, 0, 0)))
+    shown.feed(health("recorder", 0.0, published=1))
+    shown.summary()
+    page = text.getvalue()
+    for part in ("latency table", "detector/network", "recorder/network", IN_HAND, "5 sets in", "logs/vehicle"):
+        assert part in page, part
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "words"), [(0, "ahead"), (1.5708, "left"), (-1.5708, "right"), (3.1, "behind"), (-0.8, "ahead right")]
+)
+def test_directions_in_words(azimuth: float, words: str) -> None:
+    assert side(azimuth) == words
