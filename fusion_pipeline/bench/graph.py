@@ -60,22 +60,25 @@ class Arrivals:
         return sum(count.total for count in counts if count.topic in ("set", "detections", "tracks", "lidar/top"))
 
 
-def live_graph(threads: int = 1) -> tuple[Graph, str]:
-    """The graph to measure, and what feeds it."""
+def live_graph(folder: Path, threads: int = 2) -> tuple[Graph, str]:
+    """The graph to measure, and what feeds it; the rig's file is written into `folder`."""
     drive = Path(os.environ.get("FUSION_DATA", "")) / DRIVE
     if "FUSION_DATA" in os.environ and drive.is_dir():
         from fusion_pipeline.logs.reader import open_log
+        from fusion_pipeline.rig import to_toml
 
-        rig = open_log(drive).rig_file()
-        graph = load_graph(LAUNCH_FILES / "replay.py", log=drive, rig=rig, live=True, threads=threads)
-        return graph, "KITTI drive 0052 at 10 Hz"
+        log, rig = open_log(drive), folder / "rig.toml"
+        rig.write_text(to_toml(log.rig), encoding="utf-8")
+        made = {"log": drive, "rig": rig, "topics": log.topics, "live": True, "threads": threads}
+        return load_graph(LAUNCH_FILES / "replay.py", **made), "KITTI drive 0052 at 10 Hz"
     return load_graph(LAUNCH_FILES / "simulate.py", threads=threads), "simulated vehicle at 10 Hz"
 
 
 def run(quick: bool = False) -> tuple[Figure, ...]:
     """Latency of the running graph, then what happens when its processes are killed and when it is stopped."""
-    graph, what = live_graph()
-    return (*_latency(graph, what, 5.0 if quick else 30.0), *fault_figures(graph, quick))
+    with TemporaryDirectory() as folder:
+        graph, what = live_graph(Path(folder))
+        return (*_latency(graph, what, 5.0 if quick else 30.0), *fault_figures(graph, quick))
 
 
 def _latency(graph: Graph, what: str, seconds: float) -> Iterator[Figure]:
