@@ -17,7 +17,6 @@ from fusion_pipeline import overrides
 from fusion_pipeline.node import Node, Source, Stage
 from fusion_pipeline.topics import topic_of
 
-
 LAUNCH_FILES = Path(__file__).resolve().parents[1] / "launch"  # those that come with the checkout
 
 
@@ -35,6 +34,7 @@ class Process:
     cpu: int | None = None  # pin to this core
     nice: int = 0  # 0 to 19; higher yields to others
     restart: bool = True  # start again with back-off when it dies
+    endpoint: str = ""  # publish here, such as "tcp://0.0.0.0:7001", for graphs on other hosts; default: this host only
 
     @property
     def label(self) -> str:
@@ -69,6 +69,7 @@ class Graph:
     processes: tuple[Process, ...]
     replay: bool = False  # time is the log's; every topic is delivered without loss
     notes: Mapping[str, str] = field(default_factory=dict)  # free facts for the effective configuration
+    remote: Mapping[str, str] = field(default_factory=dict)  # topics of other hosts: {"lidar/top": "tcp://car:7001"}
 
     def with_overrides(self, assignments: typing.Iterable[str]) -> Graph:
         """The graph with `--set` assignments applied. Raises OverrideError."""
@@ -128,7 +129,13 @@ class Graph:
                 if topic in writer_of:
                     faults.append(f"{writer_of[topic]} and {process.label} both write {topic!r}; rename one of them")
                 writer_of[topic] = process.label
-        read = {p.label: self._topics_read(p, writer_of) for p in self.processes}
+        for topic, address in self.remote.items():
+            if topic in writer_of:
+                faults.append(
+                    f"{topic!r} is remote ({address}) and also written by {writer_of[topic]}; drop one of them"
+                )
+        known = {**writer_of, **dict.fromkeys(self.remote, "")}
+        read = {p.label: self._topics_read(p, known) for p in self.processes}
         for process in self.processes:
             if issubclass(process.node, Stage) and not any(not t.startswith("health/") for t in read[process.label]):
                 wanted = ", ".join(message.__name__ for message in process.node.reads)

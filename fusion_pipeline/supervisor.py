@@ -149,12 +149,13 @@ class Supervisor:
         self._stop_asked = True
 
     def _start_all(self) -> None:
-        endpoints = {topic: self._sockets.endpoint(writer) for topic, writer in self.wiring.writer_of.items()}
+        bound = {p.label: p.endpoint or self._sockets.endpoint(p.label) for p in self.graph.processes}
+        endpoints = {topic: _reachable(bound[writer]) for topic, writer in self.wiring.writer_of.items()}
         health = {f"health/{p.label}": self._sockets.endpoint(f"{p.label}.health") for p in self.graph.processes}
         watched = (
             [t for t in self.wiring.writer_of if t.split("/")[0] in ("tracks", "detections")] if self._listen else []
         )
-        everything = {**endpoints, **health}
+        everything = {**self.graph.remote, **endpoints, **health}
         self._subscriber: Subscriber = ZeromqBus(everything).subscriber((*health, *watched))
         writer_of = {**self.wiring.writer_of, **{f"health/{p.label}": p.label for p in self.graph.processes}}
         self._sockets.announce(self.name, everything, writer_of)
@@ -165,7 +166,7 @@ class Supervisor:
                 config=process.config,
                 cpu=process.cpu,
                 nice=process.nice,
-                endpoints=everything,
+                endpoints={**everything, **dict.fromkeys(process.topics, bound[process.label])},
                 writes=process.topics,
                 reads=self.wiring.topics_read[process.label],
                 readers={t: self.wiring.readers(t) + (t in watched) for t in process.topics},
@@ -231,6 +232,11 @@ def run(
         for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
             on_message(message)
         on_tick()
+
+
+def _reachable(endpoint: str) -> str:
+    """Where readers of this host find what is bound to `endpoint`."""
+    return endpoint.replace("://0.0.0.0:", "://127.0.0.1:").replace("://*:", "://127.0.0.1:")
 
 
 def _signal(handle: BaseProcess, number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,23 @@ def test_health_tells_rates_and_counts(tmp_path: Path) -> None:
     assert [(c.topic, c.total) for c in last["echo"].received if c.topic == "audio/one"] == [("audio/one", 30 + 1)]
     assert any(c.topic == "detections" for c in last["echo"].published)
     assert any(t.stage == "detections since capture" for t in last["echo"].timings)
+
+
+def test_two_graphs_meet_over_tcp(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    counter = Process(
+        Counter, CounterConfig(count=10_000, rate_hz=50), endpoint=address.replace("127.0.0.1", "0.0.0.0")
+    )
+    here = Graph((Process(Echo, EchoConfig()),), remote={"audio/one": address, "logtime/one": address})
+    got: list[Message] = []
+    with Supervisor(Graph((counter,)), tmp_path / "there") as there, Supervisor(here, tmp_path / "here") as near:
+        until = time.monotonic() + LIMIT_S
+        while len(numbers(got)) < 20 and time.monotonic() < until:
+            list(there.poll(0.05))
+            got.extend(near.poll(0.05))
+    assert len(numbers(got)) >= 20
 
 
 SCRIPT = """
