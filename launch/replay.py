@@ -11,6 +11,7 @@ from fusion_pipeline.graph import Graph, Process
 from fusion_pipeline.manifest import SHIPPED
 from nodes.aligner import Aligner, AlignerConfig
 from nodes.detector import Detector, DetectorConfig
+from nodes.picture import Picture, PictureConfig
 from nodes.player import Player, PlayerConfig
 from nodes.results import Results, ResultsConfig
 from nodes.tracker import Tracker, TrackerConfig
@@ -25,6 +26,7 @@ def graph(
     out: Path | None = None,
     threads: int = 1,
     live: bool = False,
+    picture: Path | None = None,
 ) -> Graph:
     """The graph that replays the sensor `topics` of `log`; `rate` 0 is as fast as the pipeline takes them.
 
@@ -38,4 +40,6 @@ def graph(
     ]
     if out is not None:
         processes.append(Process(Results, ResultsConfig(out)))
+    if picture is not None:
+        processes.append(Process(Picture, PictureConfig(picture, rig), nice=10))
     return Graph(tuple(processes), replay=not live, notes={"log": str(log)})

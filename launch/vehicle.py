@@ -1,7 +1,7 @@
 """A vehicle: one camera, one LiDAR, four microphones, the network, the tracker and a recorder.
 
-Copy this file, put in your devices and your rig, and start it with `fusion launch my_vehicle.py`. Any value can be changed
-for one run: `fusion launch my_vehicle.py --set detector.min_score=0.4 --set recorder.out=/data/drive.mcap`.
+Copy this file, put in your devices and your rig, and start it with `fusion launch my_vehicle.py`. Any value can be
+changed for one run: `fusion launch my_vehicle.py --set detector.min_score=0.4 --set recorder.out=/data/drive.mcap`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ def replay(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write one line of JSON for each sensor set.", show_default=False)
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw now and then into this .png.", show_default=False)
+    ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="PROCESS.KEY=VALUE; may be repeated.", show_default=False)
     ] = None,
@@ -54,6 +57,7 @@ def replay(
         rate=_rate(rate),
         out=out,
         threads=threads,
+        picture=picture,
     )
     run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet)
 

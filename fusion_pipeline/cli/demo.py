@@ -1,0 +1,34 @@
+"""`fusion demo`: the simulated vehicle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    seconds: Annotated[float, typer.Option("--for", help="Stop after so many seconds; 0 never.", min=0.0)] = 20.0,
+    picture: Annotated[Path, typer.Option("--picture", help="Draw now and then into this file.")] = Path("demo.png"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write one line of JSON for each sensor set.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed is another street.")] = 7,
+    threads: Annotated[int, typer.Option("--threads", help="For the network.", min=1)] = 1,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="PROCESS.KEY=VALUE; may be repeated.", show_default=False)
+    ] = None,
+) -> None:
+    """Drive a simulated vehicle through the whole pipeline.
+
+    Camera, LiDAR, microphones and odometry are simulated in processes of their own, in real time. What the network finds
+    is tracked, shown in the terminal, and drawn into a picture every other second.
+    """
+    from fusion_pipeline.cli.running import run_graph
+    from fusion_pipeline.graph import LAUNCH_FILES, load_graph
+
+    graph = load_graph(LAUNCH_FILES / "demo.py", seed=seed, threads=threads, picture=picture, out=out)
+    run_graph(graph.with_overrides(assignments or []), "demo", seconds or None)
+    if picture.exists():
+        typer.echo(f"picture of the last moments: {picture.resolve()}")
