@@ -1,6 +1,6 @@
 """Rendered streets on disk, so that a scan is rendered once and trained on more than once.
 
-    python -m fusion_pipeline.train.cache FOLDER FIRST COUNT STRIDE
+python -m fusion_pipeline.train.cache FOLDER FIRST COUNT STRIDE
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class Target:
 def augment(sample: Sample, rng: np.random.Generator) -> Sample:
     """Flip, turn, scale, tilt, sensor height, fewer beams, fewer points, noise, no intensity."""
     xyz, bright, boxes = sample.xyz_m.copy(), sample.intensity, sample.boxes.copy()
+    points = sample.points
     keep = np.ones(len(xyz), bool)
     thin = rng.random()
     if thin < 0.2:  # every second or fourth beam
@@ -40,6 +41,11 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
         keep &= np.round(beam).astype(int) % every == int(rng.integers(every))
     if rng.random() < 0.4:
         keep &= rng.random(len(xyz)) < rng.uniform(0.6, 1.0)
+    if rng.random() < 0.3:  # something near hides a wedge
+        middle, half, near = rng.uniform(-1, 1), rng.uniform(0.01, 0.12), rng.uniform(4, 30)
+        keep &= ~_hidden(xyz, middle, half, near)
+        # A thing whose middle is hidden is neither taught nor punished.
+        points = np.where(_hidden(boxes, middle, half, near - 3), 0, points)
     share = float(keep.mean())
     xyz, bright = xyz[keep], bright[keep]
     if rng.random() < 0.5:
@@ -68,7 +74,13 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
         bright = np.full_like(bright, 0.5)
     elif rng.random() < 0.5:
         bright = np.clip(bright ** np.float32(rng.uniform(0.6, 1.6)), 0, 1)
-    return Sample(xyz, bright, boxes, sample.labels, (sample.points * share).astype(np.int64))
+    return Sample(xyz, bright, boxes, sample.labels, (points * share).astype(np.int64))
+
+
+def _hidden(places: Array, middle: float, half: float, near: float) -> Array:
+    """(N,) whether places (N, 2 or more) lie in a wedge about azimuth `middle`, farther than `near`."""
+    azimuth, reach = np.arctan2(places[:, 1], places[:, 0]), np.hypot(places[:, 0], places[:, 1])
+    return np.asarray((np.abs(azimuth - middle) < half) & (reach > near))
 
 
 def target(sample: Sample, raster: BevRaster) -> Target:

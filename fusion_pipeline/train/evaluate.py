@@ -1,6 +1,6 @@
 """How the exported network does on labelled KITTI frames: a judgement, never a source of weights.
 
-    python -m fusion_pipeline.train.evaluate MODEL.onnx DATA_ROOT
+python -m fusion_pipeline.train.evaluate MODEL.onnx DATA_ROOT
 """
 
 from __future__ import annotations
@@ -89,9 +89,13 @@ def judge(detect: Detector, scan: Path, label: Path, projection: Doubles, turn: 
     real = [r for r in rows if r[0] != "DontCare"]
     numbers = np.asarray([r[1:15] for r in real], np.float64).reshape(-1, 14)
     bottom = np.column_stack([numbers[:, 10:13], np.ones(len(real))]) @ np.linalg.inv(turn).T
-    ahead = np.linalg.inv(turn)[:3, :3] @ np.stack([np.cos(numbers[:, 13]), 0 * numbers[:, 13], -np.sin(numbers[:, 13])])
+    ahead = np.linalg.inv(turn)[:3, :3] @ np.stack(
+        [np.cos(numbers[:, 13]), 0 * numbers[:, 13], -np.sin(numbers[:, 13])]
+    )
     height, width, length = numbers[:, 7], numbers[:, 8], numbers[:, 9]
-    truth = np.column_stack([bottom[:, :2], bottom[:, 2] + height / 2, length, width, height, np.arctan2(ahead[1], ahead[0])])
+    truth = np.column_stack(
+        [bottom[:, :2], bottom[:, 2] + height / 2, length, width, height, np.arctan2(ahead[1], ahead[0])]
+    )
     return Frame(
         kinds=tuple(r[0] for r in real),
         boxes=truth,
@@ -124,7 +128,9 @@ def report(model: Path, root: Path) -> str:
         for iou in (0.5, 0.7):
             value = average_precision(frames, "Car", MODERATE, iou, bev)
             low, high = interval(frames, "Car", MODERATE, iou, bev)
-            lines.append(f"{'BEV' if bev else '3D'}@{iou}: {value:.1f} [{low:.0f}, {high:.0f}] n={n}, {len(frames)} frames")
+            lines.append(
+                f"{'BEV' if bev else '3D'}@{iou}: {value:.1f} [{low:.0f}, {high:.0f}] n={n}, {len(frames)} frames"
+            )
     hits = total = false = 0
     errors: list[Doubles] = []
     for name, frame in named:
@@ -143,7 +149,9 @@ def report(model: Path, root: Path) -> str:
     lines.append(f"cars found where nothing is labelled, all frames, score >= 0.3: {false}")
     if errors:
         table = np.stack(errors)[:, :6]
-        lines.append(f"mean error x y z l w h: {table.mean(0).round(2).tolist()}, spread {table.std(0).round(2).tolist()}")
+        lines.append(
+            f"mean error x y z l w h: {table.mean(0).round(2).tolist()}, spread {table.std(0).round(2).tolist()}"
+        )
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Averaged weights to ONNX with its manifest.
 
-    python -m fusion_pipeline.train.export RUN/last.pt fusion_pipeline/models/lidar_bev.onnx
+python -m fusion_pipeline.train.export RUN/last.pt fusion_pipeline/models/lidar_bev.onnx
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ def batches(cache: Path, schedule: Schedule, skip: int = 0) -> Iterator[dict[str
     def work() -> None:
         rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
         while True:
-            for paths in np.array_split(rng.permutation(paths := sorted(cache.glob("???????.npz"))), len(paths) // schedule.batch):
+            for paths in np.array_split(
+                rng.permutation(paths := sorted(cache.glob("???????.npz"))), len(paths) // schedule.batch
+            ):
                 items = [target(augment(load(p), rng), raster) for p in paths]
                 cuts = [cropped(item, schedule.crop, rng) for item in items]
                 rows = []

@@ -9,7 +9,8 @@ import numpy as np
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.world.bodies import BODIES, CAR_STYLES, Size, car, tree
 from fusion_pipeline.world.materials import Material
-from fusion_pipeline.world.meshes import Mesh, block, cylinder, leaves
+from fusion_pipeline.world.meshes import Mesh, block, cylinder
+from fusion_pipeline.world.roadside import Bank, clutter
 from fusion_pipeline.world.scene import CLASSES, Scene, Thing
 
 # Mean and spread of length, width, height in metres: those of European traffic. Vans count as cars, like KITTI's
@@ -36,6 +37,8 @@ class _Street:
         self.bend = rng.normal(0, 0.00015)
         self.kerb = rng.uniform(0.06, 0.16) if rng.random() < 0.8 else 0.0
         self.half = self.lane + rng.uniform(0.2, 3.0)
+        self.banks = {side: Bank.draw(rng, self.half) for side in (-1.0, 1.0)}
+        self.rough = rng.uniform(0.01, 0.07)
         self.offset = -self.side * self.lane / 2 * rng.uniform(0.8, 1.2)
         self.things: list[Thing] = []
         self.static: list[Mesh] = []
@@ -52,6 +55,8 @@ class _Street:
         base = self.slope[0] * x + self.slope[1] * y + self.bend * x * x - 0.012 * np.minimum(np.abs(across), self.half)
         own = 0.012 * abs(self.offset)
         lift: Doubles = base + own + self.kerb * np.clip((np.abs(across) - self.half) / 0.1, 0, 1)
+        for side, bank in self.banks.items():
+            lift = lift + bank.lift(c * x + s * y, side * across)
         return lift
 
     def height(self, x: float, y: float) -> float:
@@ -70,14 +75,18 @@ class _Street:
             spread: Size = (0.25, 0.07, 0.06)
         else:
             label, mean, spread = SIZES[kind]
-        length, width, height = (float(m + np.clip(rng.normal(), -2.2, 2.2) * s) for m, s in zip(mean, spread, strict=True))
+        length, width, height = (
+            float(m + np.clip(rng.normal(), -2.2, 2.2) * s) for m, s in zip(mean, spread, strict=True)
+        )
         size = (max(length, 0.35), max(width, 0.25), max(height, 0.4))
         reach = 0.5 * size[0] if kind in ("pedestrian", "two-wheeler", "other") else 0.46 * size[0] + 0.2
         heading = self.heading + yaw
         # A long thing takes three circles along its length.
         dx, dy = np.cos(heading), np.sin(heading)
         radius = max(0.62 * size[1], 0.35)
-        spots = [(x + dx * o, y + dy * o) for o in np.linspace(-1, 1, max(2, int(size[0] / 1.5))) * (reach - radius / 2)]
+        spots = [
+            (x + dx * o, y + dy * o) for o in np.linspace(-1, 1, max(2, int(size[0] / 1.5))) * (reach - radius / 2)
+        ]
         if x < -3 or not all(self.free(a, b, radius) for a, b in spots):
             return
         self._taken += [(float(a), float(b), radius) for a, b in spots]
@@ -102,7 +111,9 @@ class _Street:
                     self.put(self.vehicle(), along, across + rng.normal(0, 0.3), yaw, rng.uniform(0, 14))
                 along += rng.uniform(6, 28)
         for _ in range(rng.integers(0, 4)):  # crossing, turning, anywhere
-            self.put(self.vehicle(), rng.uniform(6, 68), rng.uniform(-30, 30), rng.uniform(-np.pi, np.pi), rng.uniform(0, 6))
+            self.put(
+                self.vehicle(), rng.uniform(6, 68), rng.uniform(-30, 30), rng.uniform(-np.pi, np.pi), rng.uniform(0, 6)
+            )
 
     def parked(self) -> None:
         rng = self.rng
@@ -154,17 +165,18 @@ class _Street:
                 else:
                     box = (rng.uniform(0.4, 1.8), rng.uniform(0.4, 1.2), rng.uniform(0.7, 1.6))
                     self.still(block(box, (0, 0, 0), Material.METAL), along, across, max(box[:2]) * 0.7)
-            for _ in range(rng.integers(0, 10)):
-                bush = (rng.uniform(0.6, 4), rng.uniform(0.6, 2.5), rng.uniform(0.5, 2.8))
-                shape = leaves(rng, bush, int(rng.integers(60, 260)))
-                self.still(shape, rng.uniform(0, 75), side * (edge + rng.uniform(1, 18)), max(bush[:2]) / 2)
+            for piece in clutter(rng):
+                self.still(piece.mesh, piece.along_m, side * (edge + piece.outward_m), piece.radius_m, piece.yaw_rad)
             if rng.random() < 0.4:  # a wall, hedge or fence along the street
                 long, tall = rng.uniform(8, 50), rng.uniform(0.6, 2.2)
                 across, along = side * (edge + rng.uniform(2, 8)), rng.uniform(10, 60)
                 if rng.random() < 0.5:
                     mesh = block((long, 0.25, tall), (0, 0, 0), Material.WALL)
                 else:
-                    bars = [block((0.06, 0.06, tall), (u, 0, 0), Material.METAL) for u in np.arange(-long / 2, long / 2, 0.5)]
+                    bars = [
+                        block((0.06, 0.06, tall), (u, 0, 0), Material.METAL)
+                        for u in np.arange(-long / 2, long / 2, 0.5)
+                    ]
                     bars += [block((long, 0.05, 0.08), (0, 0, z), Material.METAL) for z in (0.2, tall - 0.1)]
                     mesh = Mesh.join(bars)
                 self._barrier(mesh, along, across, long)
@@ -188,7 +200,8 @@ class _Street:
             self.static.append(mesh.placed((x, y, self.height(x, y) - 0.5), self.heading))
 
     def terrain(self) -> Mesh:
-        across = np.asarray([-90, -60, -45, -30, -20, -14, -self.half - 0.1, -self.half, -2.5, 0, 2.5])
+        beside = -self.half - np.asarray([24, 20, 17, 14, 12, 10, 8.5, 7, 5.5, 4, 3, 2, 1, 0.1, 0])
+        across = np.concatenate([[-90, -60, -45, -35], beside, [-2.5, 0, 2.5]])
         across = np.unique(np.concatenate([across, -across]))
         along = np.concatenate([np.arange(-20, 30, 1.5), np.arange(30, 125, 5.0)])
         u, v = np.meshgrid(along, across, indexing="ij")
@@ -197,13 +210,17 @@ class _Street:
         x, y = c * u - s * w, s * u + c * w
         z = self.ground(x, y)
         off = (np.abs(v) > self.half + 0.2) & (np.abs(v) < 60)
-        z = z + np.where(off, self.rng.normal(0, 0.03, z.shape), 0.0)
+        z = z + np.where(off, self.rng.normal(0, self.rough, z.shape), 0.0)
         n, m = u.shape
         i = (np.arange(n - 1)[:, None] * m + np.arange(m - 1)).ravel()
         triangles = np.concatenate([np.stack([i, i + m, i + m + 1], 1), np.stack([i, i + m + 1, i + 1], 1)])
         wide = np.abs(v.ravel()[triangles]).max(axis=1) > self.half + 2.5
         materials = np.where(wide, int(Material.GRASS), int(Material.ROAD)).astype(np.uint8)
-        return Mesh(np.column_stack([x.ravel(), y.ravel(), z.ravel()]).astype(np.float32), triangles.astype(np.uint32), materials)
+        return Mesh(
+            np.column_stack([x.ravel(), y.ravel(), z.ravel()]).astype(np.float32),
+            triangles.astype(np.uint32),
+            materials,
+        )
 
 
 def street(seed: int) -> Scene:
