@@ -1,0 +1,153 @@
+"""The aligner: it decides when a set is complete, and accounts for every message.
+
+A set's deadline is its reference's `arrival_ns + deadline`. A message that arrived after it is never used for that
+set, however early it was delivered. A frame may serve two sets and then counts as used once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+
+from fusion_pipeline.align.buffer import Buffer, Entry, Sensed
+from fusion_pipeline.align.config import AlignerConfig
+from fusion_pipeline.align.match import SILENT, match
+from fusion_pipeline.clock import MILLISECOND_NS, seconds_to_ns
+from fusion_pipeline.messages import (
+    AudioChunk,
+    CameraFrame,
+    EgoMotion,
+    Header,
+    Hop,
+    LidarScan,
+    Missing,
+    SensorSet,
+)  # fmt: skip
+
+MAX_TICKS = 10  # after a long pause only the newest ticks matter
+
+
+class Aligner:
+    """Feed `step` and `advance`; `counts[(topic, outcome)]` with `received[topic]` is the ledger.
+
+    Outcomes: used, late, unmatched, evicted, refused. After `flush` they add up to what was received.
+    """
+
+    def __init__(self, config: AlignerConfig) -> None:
+        self.config = config
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.received: Counter[str] = Counter()
+        self._deadline = round(config.deadline_ms * MILLISECOND_NS)
+        self._tick = round(config.tick_ms * MILLISECOND_NS)
+        self._offset = round(config.reference_offset_ms * MILLISECOND_NS)
+        self._implausible, self._jump = seconds_to_ns(config.implausible_s), seconds_to_ns(config.jump_s)
+        self._buffers = {stream.topic: Buffer.of(stream, config) for stream in config.streams}
+        self._pending: deque[tuple[int, LidarScan]] = deque()
+        self._arrived: dict[str, int] = {}
+        self._first: int | None = None  # arrival of the first message
+        self._last: int | None = None  # instant of the newest set
+        self._now = 0
+
+    def step(self, message: Sensed) -> Iterator[SensorSet]:
+        """Take one message; yields the sets that it completes."""
+        header = message.header
+        topic = header.source
+        self.received[topic] += 1
+        buffer = self._buffers.get(topic)
+        is_reference = topic == self.config.reference and isinstance(message, LidarScan)
+        if (buffer is None and not is_reference) or abs(header.capture_ns - header.arrival_ns) > self._implausible:
+            self.counts[topic, "refused"] += 1
+            return
+        arrived = self._arrived.get(topic, 0)
+        if header.arrival_ns < arrived - self._jump:
+            yield from self.flush()
+            arrived = 0
+        self._arrived[topic] = max(header.arrival_ns, arrived)
+        if self._first is None:
+            self._first = header.arrival_ns
+        if is_reference:
+            assert isinstance(message, LidarScan)
+            self._refer(message)
+        elif buffer is not None:
+            self._store(buffer, message)
+        while self._pending and all(buffer.proves(self._pending[0][0]) for buffer in self._buffers.values()):
+            yield self._emit(header.arrival_ns, topic)
+
+    def advance(self, now_ns: int) -> Iterator[SensorSet]:
+        """Every message with `arrival_ns <= now_ns` has been delivered; yields the sets whose deadline has passed."""
+        if now_ns < self._now - self._jump:
+            yield from self.flush()
+        self._now = now_ns
+        while self._pending and self._pending[0][1].header.arrival_ns + self._deadline <= now_ns:
+            yield self._emit(now_ns, "deadline")
+        yield from self._ticks(now_ns)
+
+    def flush(self) -> Iterator[SensorSet]:
+        """The end of the stream: yields what is pending, accounts for the rest, and forgets all stamps."""
+        while self._pending:
+            yield self._emit(self._pending[0][1].header.arrival_ns + self._deadline, "end")
+        for buffer in self._buffers.values():
+            self._account(buffer.topic, buffer.take(len(buffer.stamps)), "unmatched")
+        self._first, self._last, self._now = None, None, 0
+        self._arrived.clear()
+
+    def _refer(self, scan: LidarScan) -> None:
+        topic, t = scan.header.source, scan.middle_ns + self._offset
+        newest = self._pending[-1][0] if self._pending else self._last
+        if newest is not None and t <= newest:
+            self.counts[topic, "refused" if self._pending and t == newest else "late"] += 1
+            return
+        self._pending.append((t, scan))
+        if len(self._pending) > self.config.max_messages:
+            self._pending.popleft()
+            self.counts[topic, "evicted"] += 1
+
+    def _store(self, buffer: Buffer, message: Sensed) -> None:
+        stamp = buffer.stamp_of(message)
+        if self._last is not None and stamp < self._last - buffer.reach_ns:
+            self.counts[buffer.topic, "late"] += 1
+        elif not buffer.add(message, stamp):
+            self.counts[buffer.topic, "refused"] += 1
+        elif len(buffer.stamps) > self.config.max_messages:
+            self._account(buffer.topic, buffer.take(1), "evicted")
+
+    def _ticks(self, now_ns: int) -> Iterator[SensorSet]:
+        """Sets in place of a reference that says nothing; it may have said nothing from the start."""
+        silent = self._tick + self._deadline
+        if self._last is None and not self._pending and self._first is not None and self._first + 2 * silent <= now_ns:
+            self._last = self._first + silent
+        while self._last is not None and not self._pending and self._last + self._tick + silent <= now_ns:
+            behind = (now_ns - silent - self._last) // self._tick
+            t = self._last + self._tick * max(1, behind - MAX_TICKS)
+            yield self._build(t, t + silent, None, now_ns, self.config.reference)
+
+    def _account(self, topic: str, entries: Iterable[Entry], reason: str) -> None:
+        for entry in entries:
+            self.counts[topic, "used" if entry.used else reason] += 1
+
+    def _emit(self, now_ns: int, held_by: str) -> SensorSet:
+        t, scan = self._pending.popleft()
+        self.counts[scan.header.source, "used"] += 1
+        return self._build(t, scan.header.arrival_ns + self._deadline, scan, now_ns, held_by)
+
+    def _build(self, t: int, deadline: int, scan: LidarScan | None, now_ns: int, held_by: str) -> SensorSet:
+        parts: list[Sensed] = [scan] if scan else []
+        missing = [] if scan else [Missing(self.config.reference, SILENT)]
+        for buffer in self._buffers.values():
+            found = match(buffer, t, deadline, self.config)
+            if isinstance(found, str):
+                missing.append(Missing(buffer.topic, found))
+            else:
+                parts.append(found)
+            self._account(buffer.topic, buffer.take_before(t), "unmatched")
+        self._last = t
+        arrivals = [part.header.arrival_ns for part in parts] or [deadline]
+        first, last = min(arrivals), max(arrivals)
+        return SensorSet(
+            Header("set", t, last, "vehicle", (Hop(f"aligner/wait for {held_by}", first, max(first, now_ns)),)),
+            lidars=tuple(part for part in parts if isinstance(part, LidarScan)),
+            cameras=tuple(part for part in parts if isinstance(part, CameraFrame)),
+            audios=tuple(part for part in parts if isinstance(part, AudioChunk)),
+            egos=tuple(part for part in parts if isinstance(part, EgoMotion)),
+            missing=tuple(missing),
+        )
