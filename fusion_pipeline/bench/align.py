@@ -1,8 +1,8 @@
 """The aligner against ground truth: wrong pairs, lost messages, throughput.
 
-Streams: LiDAR at 10 Hz, a camera at 30 Hz whose frames arrive 40 ms late with 15 ms of jitter, a second camera that lags by
-200 ms, poses at 100 Hz; a tenth of everything dropped. The truth of a pair is the nearest frame of all that were
-received. The baseline pairs the same messages greedily, as the approximate-time synchroniser of ROS 2's Python
+Streams: LiDAR at 10 Hz, a camera at 30 Hz whose frames arrive 40 ms late with 15 ms of jitter, a second camera that
+lags by 200 ms, poses at 100 Hz; a tenth of everything dropped. The truth of a pair is the nearest frame of all that
+were received. The baseline pairs the same messages greedily, as the approximate-time synchroniser of ROS 2's Python
 message_filters is documented to: at each arrival, the combination of queued messages nearest to the new one, if its
 stamps lie within a slop, is emitted and removed.
 """

@@ -135,7 +135,7 @@ class _Steps:
             return lambda work: _resized(work, stage)
         if isinstance(stage, BevRasterize):
             self._known.add(stage.out)
-            raster = BevRaster()
+            raster = BevRaster(reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
             return lambda work: _rastered(work, stage, raster)
         if isinstance(stage, Srp):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from fusion_pipeline.arrays import Bytes, Floats
 from fusion_pipeline.encode.audio import AudioError, Response, SteeredResponse
 from fusion_pipeline.encode.image import ImageError, decode
-from fusion_pipeline.messages import SensorSet
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.messages import LidarScan, SensorSet
 from fusion_pipeline.rig import CameraMount, Rig
 
 PRESENT = ("lidar", "camera", "audio", "sweeps")  # columns of the network's input `present`
@@ -68,17 +70,17 @@ class SceneReader:
             if mount is None:
                 refused.append(f"{scan.header.source}: not in the rig")
                 continue
-            clouds.append(mount.vehicle_from_sensor.apply(scan.xyz_m))
-            intensities.append(scan.intensity)
+            moved, intensity, count = _in_vehicle(scan, mount.vehicle_from_sensor)
+            if count < len(moved):
+                finite = np.isfinite(moved).all(axis=1) & np.isfinite(intensity)
+                moved, intensity = moved[finite], intensity[finite]
+            clouds.append(moved)
+            intensities.append(intensity)
         if not clouds:
             return _NO_POINTS
-        points = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
-        intensity = intensities[0] if len(clouds) == 1 else np.concatenate(intensities)
-        # One sum finds any NaN or infinity; only then is a mask worth its time.
-        if not np.isfinite(points.sum(dtype=np.float64) + intensity.sum(dtype=np.float64)):
-            finite = np.isfinite(points).all(axis=1) & np.isfinite(intensity)
-            points, intensity = points[finite], intensity[finite]
-        return points, intensity
+        if len(clouds) == 1:
+            return clouds[0], intensities[0]
+        return np.concatenate(clouds), np.concatenate(intensities)
 
     def _decoded(self, sensor_set: SensorSet, refused: list[str]) -> tuple[Picture, ...]:
         pictures = {}
@@ -114,6 +116,26 @@ class SceneReader:
             except AudioError as error:
                 refused.append(f"{source}: {error}")
         return tuple(responses)
+
+
+def _in_vehicle(scan: LidarScan, vehicle_from_sensor: Pose) -> tuple[Floats, Floats, int]:
+    """The scan's points in the vehicle frame, its intensity, and how many points are finite."""
+    out = np.empty((len(scan.xyz_m), 3), np.float32)
+    rotation = vehicle_from_sensor.rotation.astype(np.float32)
+    translation = vehicle_from_sensor.translation_m.astype(np.float32)
+    return out, scan.intensity, _move(scan.xyz_m, scan.intensity, rotation, translation, out)
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _move(points: Floats, intensity: Floats, rotation: Floats, translation: Floats, out: Floats) -> int:
+    finite = 0
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        for k in range(3):
+            out[i, k] = rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z + translation[k]
+        if np.isfinite(x + y + z + intensity[i]):
+            finite += 1
+    return finite
 
 
 _NO_POINTS = (np.zeros((0, 3), np.float32), np.zeros(0, np.float32))

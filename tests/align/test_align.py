@@ -64,7 +64,8 @@ def test_a_dead_camera_is_named_and_a_dead_lidar_ticks() -> None:
     list(aligner.step(frame(100)))
     (tick,) = aligner.advance(START + 260 * MS)
     assert tick.header.capture_ns == START + 100 * MS
-    assert tick.cameras and tick.missing[0].source == "lidar/top"
+    assert tick.cameras
+    assert tick.missing[0].source == "lidar/top"
 
 
 def test_a_stamp_from_the_far_future_is_refused() -> None:
