@@ -14,19 +14,39 @@ import numpy as np
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.detect.center import CenterDecoder, attributed
 from fusion_pipeline.detect.lift import Lifter
-from fusion_pipeline.detect.network import Network
+from fusion_pipeline.detect.network import ModelError, Network
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
 from fusion_pipeline.detect.providers import ProviderError
 from fusion_pipeline.detect.sounds import sounds_from_srp
 from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
 from fusion_pipeline.encode.image import prepare
-from fusion_pipeline.encode.inputs import SceneReader
+from fusion_pipeline.encode.inputs import PRESENT, SceneReader
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.manifest import Manifest, ManifestError
-from fusion_pipeline.messages import Detections, Header, Hop, SensorSet, SourceStamp
+from fusion_pipeline.messages import (
+    AudioChunk,
+    Boxes,
+    CameraFrame,
+    Detections,
+    EgoMotion,
+    Header,
+    Hop,
+    LidarScan,
+    SensorSet,
+    SourceStamp,
+)  # fmt: skip
 from fusion_pipeline.operations import (
-    BevRasterize, DecodeCenter, DecodeYolo, ImageResize, LiftToBoxes, Nms2d, NmsBev, Operation, RunOnnx, Srp,
+    BevRasterize,
+    DecodeCenter,
+    DecodeYolo,
+    ImageResize,
+    LiftToBoxes,
+    Nms2d,
+    NmsBev,
+    Operation,
+    RunOnnx,
+    Srp,
 )  # fmt: skip
 from fusion_pipeline.rig import Rig
 
@@ -106,7 +126,8 @@ class Inference:
             hops[-1] = replace(hops[-1], end_ns=now_ns())
         absent = tuple(f"{item.source}: {item.reason}" for item in sensor_set.missing)
         header = Header("detections", head.capture_ns, head.arrival_ns, "vehicle", head.hops + tuple(hops))
-        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), absent + scene.refused)
+        notes = absent + scene.refused + work.skipped
+        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), notes)
 
 
 _PHASES: dict[type[Operation], str] = {
@@ -121,6 +142,7 @@ class _Steps:
         self._manifest, self._rig, self._networks, self._min_score = manifest, rig, networks, min_score
         self._per_view: set[str] = set()
         self._known = {"present"}
+        self._senses: dict[str, frozenset[str]] = {}  # which of PRESENT a tensor is made of
         self._size = (0, 0)
 
     def of(self, stage: Operation) -> Step:
@@ -128,25 +150,26 @@ class _Steps:
         classes = self._manifest.classes
         if isinstance(stage, ImageResize):
             if stage.stack:
-                self._known.add(stage.out)
+                self._make(stage.out, "camera")
                 return lambda work: _stacked(work, stage, self._rig)
             self._per_view.add(stage.out)
             self._size = (stage.width, stage.height)
             return lambda work: _resized(work, stage)
         if isinstance(stage, BevRasterize):
-            self._known.add(stage.out)
+            self._make(stage.out, "lidar")
             raster = BevRaster(reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
             return lambda work: _rastered(work, stage, raster)
         if isinstance(stage, Srp):
-            self._known.add(stage.out)
+            self._make(stage.out, "audio")
             return lambda work: work.with_tensors({stage.out: _srp(work)})
         if isinstance(stage, RunOnnx):
             return self._onnx(stage)
         if isinstance(stage, DecodeCenter):
             least = stage.min_score if self._min_score is None else self._min_score
             center = CenterDecoder(stage, classes, least)
-            return lambda work: replace(work, boxes=center(work))
+            # Without the network's outputs, which a skipped run leaves out, there is nothing to decode.
+            return lambda work: replace(work, boxes=center(work)) if "scores" in work.tensors else _empty(work)
         if isinstance(stage, DecodeYolo):
             least = stage.min_score if self._min_score is None else self._min_score
             yolo = YoloDecoder(stage, classes, self._size, least)
@@ -160,6 +183,10 @@ class _Steps:
         lifter = Lifter(stage, classes)
         return lambda work: replace(work, boxes=lifter(work))
 
+    def _make(self, tensor: str, *senses: str) -> None:
+        self._known.add(tensor)
+        self._senses[tensor] = frozenset(senses)
+
     def _onnx(self, stage: RunOnnx) -> Step:
         network = self._networks[stage.file]
         sources = {spec.name: stage.inputs.get(spec.name, spec.name) for spec in network.inputs}
@@ -171,9 +198,16 @@ class _Steps:
                 )
         outputs = {spec.name: stage.outputs.get(spec.name, spec.name) for spec in network.outputs}
         per_view = any(source in self._per_view for source in sources.values())
+        senses = frozenset[str]().union(*(self._senses.get(source, frozenset()) for source in sources.values()))
         (self._per_view if per_view else self._known).update(outputs.values())
+        if not per_view:
+            self._senses.update(dict.fromkeys(outputs.values(), senses))
+        columns = [PRESENT.index(sense) for sense in PRESENT if sense in senses]
+        skipped = f"{stage.file}: skipped, nothing from {' or '.join(PRESENT[column] for column in columns)}"
 
         def run(work: Work) -> Work:
+            if columns and not per_view and not work.scene.present[0, columns].any():
+                return replace(work, skipped=(*work.skipped, skipped))
             if not per_view:
                 found = network({name: work.tensors[source] for name, source in sources.items()})
                 return work.with_tensors({outputs[name]: array for name, array in found.items()})
@@ -185,6 +219,13 @@ class _Steps:
             return replace(work, views=tuple(views))
 
         return run
+
+
+def _empty(work: Work) -> Work:
+    """The work without a box. Raises ModelError where no skipped network explains why `scores` is absent."""
+    if not work.skipped:
+        raise ModelError(f"decode_center wants a tensor 'scores'; made: {', '.join(sorted(work.tensors))}")
+    return replace(work, boxes=Boxes.empty())
 
 
 def _resized(work: Work, stage: ImageResize) -> Work:
@@ -215,5 +256,7 @@ def _srp(work: Work) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 def _sources(sensor_set: SensorSet) -> tuple[SourceStamp, ...]:
     at = sensor_set.header.capture_ns
-    headers = [part.header for part in (*sensor_set.lidars, *sensor_set.cameras, *sensor_set.audios, *sensor_set.egos)]
-    return tuple(SourceStamp(head.source, head.capture_ns, head.capture_ns - at) for head in headers)
+    parts: tuple[LidarScan | CameraFrame | AudioChunk | EgoMotion, ...]
+    parts = (*sensor_set.lidars, *sensor_set.cameras, *sensor_set.audios, *sensor_set.egos)
+    heads = [part.header for part in parts]
+    return tuple(SourceStamp(head.source, head.capture_ns, head.capture_ns - at) for head in heads)

@@ -61,6 +61,7 @@ class Work:
     views: tuple[View, ...]
     boxes: Boxes = field(default_factory=Boxes.empty)
     ground: HeightOfGround = flat_ground
+    skipped: tuple[str, ...] = ()  # networks that did not run, all of whose sensors are absent: "network: skipped, ..."
 
     @classmethod
     def begin(cls, scene: Scene) -> Work:
