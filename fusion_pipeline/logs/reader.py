@@ -42,8 +42,10 @@ def open_log(path: Path) -> Log:
 
 def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Log]]]:
     from fusion_pipeline.logs.kitti import KittiDrive, KittiObjects
+    from fusion_pipeline.logs.mcap_reader import McapLog
 
     return {
+        "an MCAP file (.mcap)": (lambda path: path.is_file() and path.suffix == ".mcap", McapLog),
         "a KITTI raw drive (a folder with velodyne_points/ or image_02/)": (
             lambda path: (path / "velodyne_points").is_dir() or (path / "image_02").is_dir(),
             KittiDrive,

@@ -1,0 +1,156 @@
+"""Our messages in Foxglove's schemas, so that Foxglove, Lichtblick and Rerun open a log as it is.
+
+`timestamp` is the capture, the log's own time the arrival. What Foxglove's schemas have no place for travels beside the
+message in a `Beside`, one JSON line on the topic BESIDE, so that reading gives back exactly what was written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, Hop, LidarScan
+from fusion_pipeline.messages.camera import COMPRESSED
+
+if TYPE_CHECKING:
+    from foxglove.messages import Timestamp
+
+Sensed = CameraFrame | LidarScan | AudioChunk | EgoMotion
+BESIDE = "fusion/beside"
+POINT = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a Foxglove message lacks of ours."""
+
+    topic: str
+    capture_ns: int
+    frame: str
+    duration_ns: int = 0  # of a scan
+    height_px: int = 0  # of a compressed picture
+    width_px: int = 0
+    hops: tuple[tuple[str, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, message: Sensed) -> Beside:
+        """What lies beside `message`."""
+        head = message.header
+        hops = tuple((hop.stage, hop.start_ns, hop.end_ns) for hop in head.hops)
+        duration = message.duration_ns if isinstance(message, LidarScan) else 0
+        size = (message.height_px, message.width_px) if isinstance(message, CameraFrame) else (0, 0)
+        return cls(head.source, head.capture_ns, head.frame, duration, *size, hops)
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Beside:
+        """From one line. Raises ValueError, KeyError or TypeError for anything else."""
+        table = json.loads(text)
+        table["hops"] = tuple((str(stage), int(start), int(end)) for stage, start, end in table["hops"])
+        return cls(**table)
+
+    def header(self, arrival_ns: int) -> Header:
+        """The header of our message."""
+        return Header(self.topic, self.capture_ns, arrival_ns, self.frame, tuple(Hop(*hop) for hop in self.hops))
+
+
+def stamp(time_ns: int) -> Timestamp:
+    """Nanoseconds since 1970 as Foxglove has them."""
+    from foxglove.messages import Timestamp
+
+    return Timestamp(sec=time_ns // 1_000_000_000, nsec=time_ns % 1_000_000_000)
+
+
+def to_foxglove(message: Sensed) -> Any:
+    """The Foxglove message of a sensor message."""
+    head = message.header
+    if isinstance(message, LidarScan):
+        return _cloud(message)
+    if isinstance(message, CameraFrame):
+        return _picture(message)
+    if isinstance(message, AudioChunk):
+        from foxglove.messages import RawAudio
+
+        return RawAudio(
+            timestamp=stamp(head.capture_ns),
+            data=message.pcm.tobytes(),
+            format="pcm-s16",
+            sample_rate=message.rate_hz,
+            number_of_channels=message.pcm.shape[1],
+        )
+    return _odometry(message)
+
+
+def _cloud(scan: LidarScan) -> Any:
+    from foxglove.messages import (
+        PackedElementField,
+        PackedElementFieldNumericType,
+        PointCloud,
+        Pose,
+        Quaternion,
+        Vector3,
+    )
+
+    kinds = {"<f4": "Float32", "<u2": "Uint16", "<i4": "Int32"}
+    rows = np.empty(len(scan.xyz_m), POINT)
+    for axis, name in enumerate("xyz"):
+        rows[name] = scan.xyz_m[:, axis]
+    for name in ("intensity", "ring", "offset_ns"):
+        rows[name] = getattr(scan, name)
+    fields = [
+        PackedElementField(name=name, offset=offset, type=getattr(PackedElementFieldNumericType, kinds[kind.str]))
+        for name, (kind, offset) in ((name, POINT.fields[name][:2]) for name in POINT.names or ())  # type: ignore[index]
+    ]
+    return PointCloud(
+        timestamp=stamp(scan.header.capture_ns),
+        frame_id=scan.header.source,
+        pose=Pose(position=Vector3(), orientation=Quaternion(w=1.0)),
+        point_stride=POINT.itemsize,
+        fields=fields,
+        data=rows.tobytes(),
+    )
+
+
+def _picture(frame: CameraFrame) -> Any:
+    from foxglove.messages import CompressedImage, RawImage
+
+    common = {
+        "timestamp": stamp(frame.header.capture_ns),
+        "frame_id": frame.header.source,
+        "data": frame.data.tobytes(),
+    }
+    if frame.encoding in COMPRESSED:
+        return CompressedImage(format=frame.encoding, **common)
+    step = frame.data.shape[1] * frame.data.shape[2]
+    return RawImage(width=frame.width_px, height=frame.height_px, encoding=frame.encoding, step=step, **common)
+
+
+def _odometry(ego: EgoMotion) -> Any:
+    from foxglove.messages import Odometry, Pose, Quaternion
+
+    x, y, z, w = ego.orientation.tolist()
+    return Odometry(
+        timestamp=stamp(ego.header.capture_ns),
+        frame_id="odometry",
+        body_frame_id="vehicle",
+        pose=Pose(position=_vector(ego.position_m), orientation=Quaternion(x=x, y=y, z=z, w=w)),
+        linear_velocity=_vector(ego.velocity_mps),
+        angular_velocity=_vector(ego.angular_velocity_rps),
+        pose_covariance=ego.pose_covariance.ravel().tolist(),
+        velocity_covariance=ego.twist_covariance.ravel().tolist(),
+    )
+
+
+def _vector(values: Any) -> Any:
+    from foxglove.messages import Vector3
+
+    x, y, z = values.tolist()
+    return Vector3(x=x, y=y, z=z)
