@@ -22,8 +22,8 @@ def demo(
 ) -> None:
     """Drive a simulated vehicle through the whole pipeline.
 
-    Camera, LiDAR, microphones and odometry are simulated in processes of their own, in real time. What the network finds
-    is tracked, shown in the terminal, and drawn into a picture every other second.
+    Camera, LiDAR, microphones and odometry are simulated in processes of their own, in real time. What the network
+    finds is tracked, shown in the terminal, and drawn into a picture every other second.
     """
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph

@@ -17,7 +17,7 @@ def launch(
     output: Annotated[
         Path | None, typer.Option("--logs", help="Folder for logs and configuration.", show_default=False)
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Check the graph and print its wiring; start nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the graph, print its wiring, start nothing.")] = False,
 ) -> None:
     """Start the graph of a launch file and watch it run.
 
@@ -43,5 +43,7 @@ def _print_wiring(wiring: object) -> None:
     assert isinstance(wiring, Wiring)
     table = Table("topic", "written by", "read by")
     for topic, writer in wiring.writer_of.items():
-        table.add_row(topic, writer, ", ".join(label for label, topics in wiring.topics_read.items() if topic in topics))
+        table.add_row(
+            topic, writer, ", ".join(label for label, topics in wiring.topics_read.items() if topic in topics)
+        )
     Console().print(table)

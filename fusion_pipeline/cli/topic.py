@@ -32,7 +32,7 @@ def list_topics(graph: Pid = 0) -> None:
 
     from fusion_pipeline.topics import topic_of
 
-    card = _graph(graph)
+    card = graph_of(graph)
     table = Table(title=f"{card.name}, process {card.pid}", title_justify="left")
     for column in ("topic", "written by", "message", "nominal", "delivery"):
         table.add_column(column, no_wrap=True)
@@ -92,7 +92,8 @@ def echo(
                 return
 
 
-def _graph(pid: int) -> RunningGraph:
+def graph_of(pid: int) -> RunningGraph:
+    """The graph that process `pid` runs; with 0, the only one. Raises UserError."""
     graphs = [card for card in running_graphs() if not pid or card.pid == pid]
     if not graphs:
         which = f"no graph with process number {pid} runs" if pid else "no graph runs"
@@ -108,7 +109,7 @@ def _messages(name: str, seconds: float, pid: int) -> Iterator[Received | None]:
     from fusion_pipeline.overrides import nearest
     from fusion_pipeline.transport.zeromq import ZeromqBus
 
-    card = _graph(pid)
+    card = graph_of(pid)
     if name not in card.endpoints:
         raise UserError(nearest("topic", name, card.endpoints))
     bus = ZeromqBus(card.endpoints)
