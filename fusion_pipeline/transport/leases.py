@@ -79,6 +79,14 @@ class _Mapping:
             raise Unreachable
         self.base = address_of(np.frombuffer(self.map, np.uint8))
 
+    def owned(self, address: PoolAddress) -> bool:
+        """Whether the writer still has the pool open."""
+        try:
+            # The number alone would not tell: it is given again to the next file that is opened.
+            return os.path.samestat(os.fstat(self.fd), Path(_path(address)).stat())
+        except OSError:
+            return False
+
     def lease(self, slot: int, generation: int) -> Bytes:
         """Everything from the first byte of `slot` on. Raises Reused; OSError where no file can be opened any more."""
         fd = self.spare.pop() if self.spare else os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
@@ -142,7 +150,7 @@ class Leases:
 
     def sweep(self) -> None:
         """Let go of the pools of writers that are gone, so that their memory is freed."""
-        for address in [address for address in self._mappings if not _is_pool(address)]:
+        for address in [address for address, mapping in self._mappings.items() if not mapping.owned(address)]:
             del self._mappings[address]
 
     def close(self) -> None:
@@ -154,6 +162,7 @@ class Leases:
         if mapping is None:
             if not supported():
                 raise Unreachable
+            self.sweep()
             mapping = self._mappings[address] = _Mapping(address)
             if len(self._mappings) > MAX_POOLS:
                 self._mappings.popitem(last=False)
