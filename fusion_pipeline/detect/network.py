@@ -67,20 +67,21 @@ class Network:
         threads: int = 1,
         allow_fallback: bool = False,
         warm_up: bool = True,
+        spin: bool = False,
     ) -> None:
         """Load `model` on `providers`, in order of preference: "cpu", "cuda", "tensorrt".
 
         Every provider in the list must start, and unless the list is ("cpu",) one of its accelerators must get nodes;
         otherwise ProviderError, or with `allow_fallback` what runs instead, reported by `describe`. Nodes that an
         accelerator leaves to the CPU (shapes) are counted in `describe`. Raises ModelError for a file that
-        cannot be used.
+        cannot be used. With `spin` idle threads keep their core busy for a while: only for a machine of its own.
         """
         for name in providers:
             if name not in PROVIDERS:
                 raise ProviderError(f"providers: {nearest('provider', name, PROVIDERS)}")
         if not providers or threads < 1:
             raise ProviderError("name at least one provider, and at least one thread")
-        self._threads = threads
+        self._threads, self._spin = threads, spin
         self._note = ""
         self._session = self._start(model, tuple(providers), allow_fallback)
         self.inputs = tuple(_spec(model, item) for item in self._session.get_inputs())
@@ -123,7 +124,7 @@ class Network:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
         options.log_severity_level = _SILENT
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the core alone
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self._spin)))
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         wanted = [PROVIDERS[name] for name in providers if PROVIDERS[name].runtime_name in available]
         chosen = [(item.runtime_name, dict(item.options)) for item in wanted] or [(_CPU, {})]
