@@ -52,7 +52,7 @@ class ZeromqSubscriber:
             while not self._inbox.full and readable(self._socket):
                 self._take()
             if len(self._inbox):
-                return self._inbox.pop()
+                return self._handed_out(self._inbox.pop())
             left = until - time.monotonic()
             if left <= 0:
                 return None
@@ -70,6 +70,12 @@ class ZeromqSubscriber:
             self._inbox.clear()
             self._leases.close()
 
+    def _handed_out(self, received: Received) -> Received:
+        if received.message is None:  # tells the writer, which may wait for it, that all has been read
+            self._unsubscribe(received.topic, "")
+            self._unsubscribe(received.topic, SHARED)
+        return received
+
     def _take(self) -> None:
         frames = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
         try:
@@ -86,10 +92,7 @@ class ZeromqSubscriber:
             topic = received.topic
             if topic not in self._subscribed:  # ZeroMQ subscribes by prefix
                 return
-            if received.message is None:  # tells the writer that all has been read
-                self._unsubscribe(topic, "")
-                self._unsubscribe(topic, SHARED)
-            else:
+            if received.message is not None:
                 self._choose(topic, SHARED if bytes(frames[0]).startswith(SHARED.encode()) else "", pool)
             self._inbox.put(received)
 
