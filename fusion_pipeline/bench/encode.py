@@ -28,7 +28,7 @@ AUDIO_HZ = 16_000
 
 def median_ms(work: Callable[[], object], seconds: float) -> float:
     """Median duration of a call, repeated for about `seconds`, in milliseconds."""
-    times = []
+    times: list[float] = []
     work()
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(times) < 5:

@@ -112,7 +112,7 @@ def _foreground(sight: _Sight, corners: Doubles, eye: Doubles, diagonal: float, 
     inside = (u > x1 + side) & (u < x2 - side) & (v > y1 + TRIM_TOP * height) & (v < y2 - TRIM_BOTTOM * height)
     points = sight.points_m[inside]
     if len(points) < least:
-        return points[:0]
+        return np.asarray(points[:0])
     ranges = np.hypot(*(points[:, :2] - eye[:2]).T)
     order = np.argsort(ranges)
     points, ranges = points[order], ranges[order]
@@ -120,10 +120,10 @@ def _foreground(sight: _Sight, corners: Doubles, eye: Doubles, diagonal: float, 
     starts = np.append(0, ends[:-1])
     enough = np.flatnonzero(ends - starts >= max(least, CLUSTER_SHARE * len(ranges)))
     if len(enough) == 0:
-        return points[:0]
+        return np.asarray(points[:0])
     first, last = starts[enough[0]], ends[enough[0]]
     near = ranges[first:last] < ranges[first] + 1.2 * diagonal
-    return points[first:last][near]
+    return np.asarray(points[first:last][near])
 
 
 def _ground_near(points: Doubles, cluster: Doubles) -> float:

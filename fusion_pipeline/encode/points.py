@@ -54,7 +54,7 @@ class BevGrid:
         return int(np.ceil(rows / self.tile_m - 1e-6)), int(np.ceil(cols / self.tile_m - 1e-6))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int) -> Floats:
     bins, step, base = 160, 0.05, -4.0  # heights from -4 to 4 m
     histogram = np.zeros((rows, cols, bins), np.uint16)
@@ -123,7 +123,7 @@ def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int
     return smooth
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _read(ground: Floats, x: float, y: float, x0: float, y0: float, tile: float) -> float:
     rows, cols = ground.shape
     u = min(max((x - x0) * (1 / tile) - 0.5, 0.0), rows - 1.001)
@@ -135,7 +135,7 @@ def _read(ground: Floats, x: float, y: float, x0: float, y0: float, tile: float)
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _read_many(ground: Floats, xy: Floats, x0: float, y0: float, tile: float) -> Floats:
     out = np.empty(len(xy), np.float32)
     for i in range(len(xy)):
@@ -143,7 +143,7 @@ def _read_many(ground: Floats, xy: Floats, x0: float, y0: float, tile: float) ->
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _ranks(intensity: Floats) -> Floats:
     """(257,) share of the points whose intensity lies under i / 256, halves of ties counted."""
     counts = np.zeros(256, np.int64)
@@ -161,7 +161,7 @@ def _ranks(intensity: Floats) -> Floats:
     return table
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sector(y: float, x: float) -> int:
     """Which of _SECTORS even parts of the circle a place lies in; arc tangent to 2e-6 rad by a polynomial."""
     ax, ay = abs(x), abs(y)
@@ -180,7 +180,7 @@ def _sector(y: float, x: float) -> int:
     return int((angle * np.float32(1 / np.pi) + np.float32(1)) * np.float32(0.5 * (_SECTORS - 1)))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill(
     xyz: Floats, intensity: Floats, ranks: Floats, ground: Floats, edges: Floats, x0: float, y0: float, cell: float,
     tile: float, sectors: Array, out: Floats,
@@ -235,7 +235,7 @@ def _fill(
                 out[60 + k, rr, cc] = 1.0
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _occupy(
     xyz: Floats, ground: Floats, x0: float, y0: float, cell: float, tile: float, first: int, out: Floats
 ) -> None:
@@ -257,7 +257,7 @@ class BevRaster:
     one before asking for the next.
     """
 
-    def __init__(self, grid: BevGrid = BevGrid(), reuse: bool = False) -> None:  # noqa: B008 - frozen
+    def __init__(self, grid: BevGrid = BevGrid(), reuse: bool = False) -> None:
         if grid.fold != 2:
             raise ValueError(f"fold is {grid.fold}, only 2 is built")
         self.grid = grid
@@ -293,7 +293,7 @@ class BevRaster:
         return out
 
     def ground_at(self, xy_m: Floats) -> Floats:
-        """Height of the ground of the last scan at (N, 2) places, (N,) metres in the vehicle frame; held at the edges."""
+        """Height of the last scan's ground at (N, 2) places, (N,) metres in the vehicle frame; held at the edges."""
         require_shape("xy_m", xy_m, None, 2)
         points = np.ascontiguousarray(xy_m, np.float32)
         return np.asarray(_read_many(self._ground, points, *self._origin(), self.grid.tile_m), np.float32)

@@ -125,7 +125,8 @@ class Tracker:
 
     def _std(self, boxes: Boxes, rows: Ints) -> Doubles:
         """(N,) standard deviation of x and y. Networks are surer than they should be, so it has a floor."""
-        return np.maximum(boxes.std[rows, :2].max(axis=1, initial=0.0), self.config.position_std_m).astype(np.float64)
+        std = np.maximum(boxes.std[rows, :2].max(axis=1, initial=0.0), self.config.position_std_m)
+        return np.asarray(std, np.float64)
 
     def _correct(self, boxes: Boxes, t: Ints, d: Ints, now: int) -> None:
         xy = boxes.centers_m[d, :2].astype(np.float64)
