@@ -1,0 +1,121 @@
+"""What a sensor of the driving vehicle sees: the drive's bodies drawn into a grid of rays, nearest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.world.drive import Body, Drive
+from fusion_pipeline.world.materials import table
+from fusion_pipeline.world.motion import nearest_image
+from fusion_pipeline.world.surfaces import RayGrid, Surfaces
+
+BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
+SCENERY = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Triangles that move together; `first` is the number of the first of them."""
+
+    corners_m: Floats  # (T, 3, 3) in the body's frame; of scenery, x from `middle_m` on
+    passes: Floats  # (T,)
+    first: int
+    actor: int  # row of drive.actors, or SCENERY
+    middle_m: float
+    radius_m: float
+
+
+class View:
+    """One sensor's view of a drive.
+
+    `axes_from_sensor` (3, 3) turns the sensor's axes into the grid's: forward, sideways, upright.
+    """
+
+    def __init__(
+        self, drive: Drive, vehicle_from_sensor: Pose, axes_from_sensor: Doubles, grid: RayGrid, reach_m: float,
+        glass: float = 0.0,
+    ) -> None:  # fmt: skip
+        """`glass` times the materials' own share of beams go through panes; a camera sees their surface: 0."""
+        self.drive = drive
+        self.surfaces = Surfaces(grid, reach_m)
+        self._vehicle_from_sensor = vehicle_from_sensor
+        self._axes_from_sensor = axes_from_sensor
+        self._reach_m = reach_m
+        passes = table("passes") * np.float32(glass)
+        self._parts, bodies = _parts(drive, passes)
+        self.materials: Ints = np.concatenate([body.mesh.materials for body in bodies]).astype(np.int64)
+        self.colours: Floats = np.concatenate([body.colours for body in bodies])
+        self.actors: Ints = np.repeat([p.actor for p in self._parts], [len(p.corners_m) for p in self._parts])
+        corners = np.concatenate([part.corners_m for part in self._parts]).astype(np.float64)
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+        self._own_normals = normal
+        self.normals: Floats = normal.astype(np.float32)  # (T, 3) in the world, as of the last `look`
+
+    def look(self, seconds: float, salt: int = 0) -> Pose:
+        """Draw the drive as it is at `seconds`; the result is in `surfaces`. Gives axes_from_world of the sensor."""
+        ego = self.drive.ego.at(seconds)
+        axes_from_world = self.axes_from_world(ego.world_from_body)
+        self.surfaces.clear()
+        for part in self._parts:
+            if part.actor == SCENERY:
+                x = ego.position_m[0] + nearest_image(part.middle_m - float(ego.position_m[0]), self.drive.ring_m)
+                at, yaw = np.asarray([x, 0.0, 0.0]), 0.0
+            else:
+                state = self.drive.actors[part.actor].track.at(seconds)
+                at, yaw = state.position_m.copy(), state.yaw_rad
+                at[0] = ego.position_m[0] + nearest_image(float(at[0] - ego.position_m[0]), self.drive.ring_m)
+            forward = float(axes_from_world.rotation[0] @ at + axes_from_world.translation_m[0])
+            if not -part.radius_m < forward < self._reach_m + part.radius_m:
+                continue
+            c, s = np.cos(yaw), np.sin(yaw)
+            turn = np.asarray([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+            rows = slice(part.first, part.first + len(part.corners_m))
+            if part.actor != SCENERY:
+                self.normals[rows] = self._own_normals[rows] @ turn.T
+            rotation = axes_from_world.rotation @ turn
+            translation = axes_from_world.rotation @ at + axes_from_world.translation_m
+            self.surfaces.draw(part.corners_m, rotation, translation, part.first, part.passes, salt)
+        return axes_from_world
+
+    def axes_from_world(self, world_from_vehicle: Pose) -> Pose:
+        """Where the grid's rays start and point, in the world."""
+        sensor_from_world = (world_from_vehicle @ self._vehicle_from_sensor).inverse()
+        turn = self._axes_from_sensor
+        return Pose(turn @ sensor_from_world.rotation, turn @ sensor_from_world.translation_m)
+
+
+def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
+    parts: list[_Part] = []
+    bodies: list[Body] = []
+    first = 0
+
+    def add(corners: Floats, body: Body, actor: int, middle: float, radius: float) -> None:
+        nonlocal first
+        parts.append(_Part(np.ascontiguousarray(corners), passes[body.mesh.materials], first, actor, middle, radius))
+        bodies.append(body)
+        first += len(corners)
+
+    whole = drive.scenery
+    corners = whole.mesh.vertices_m[whole.mesh.triangles]
+    block = np.floor(corners[:, :, 0].mean(axis=1) / BLOCK_M).astype(np.int64)
+    for number in np.unique(block):
+        rows = np.flatnonzero(block == number)
+        middle = (float(number) + 0.5) * BLOCK_M
+        moved = corners[rows] - np.float32([middle, 0, 0])
+        add(moved, _take(whole, rows), SCENERY, middle, float(np.abs(moved).max()) * 1.5)
+    for row, actor in enumerate(drive.actors):
+        mesh = actor.body.mesh
+        add(mesh.vertices_m[mesh.triangles], actor.body, row, 0.0, max(actor.size_m))
+    return parts, bodies
+
+
+def _take(body: Body, rows: Array) -> Body:
+    from fusion_pipeline.world.meshes import Mesh
+
+    mesh = body.mesh
+    return Body(Mesh(mesh.vertices_m, mesh.triangles[rows], mesh.materials[rows]), body.colours[rows])
