@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.process import Runner
 
 PERIOD_S = 0.5
+NOT_BAD = ("late", "unmatched", "evicted", "lost")  # reasons that begin so say nothing against the message itself
 
 
 class Heartbeat(threading.Thread):
@@ -51,6 +52,7 @@ class Heartbeat(threading.Thread):
         published, dropped = runner.published()
         received, lost, refused = runner.received()
         own = [Count(name, reason, total) for (name, reason), total in runner.node.counts().items()]
+        passed = [count for count in own if count.reason.startswith(NOT_BAD)]
         return Health(
             header=Header(topic, now, now),
             node=runner.spec.label,
@@ -60,6 +62,6 @@ class Heartbeat(threading.Thread):
             timings=runner.timings.summary(),
             received=received,
             published=published,
-            dropped=(*dropped, *lost),
-            refused=(*refused, *own),
+            dropped=(*dropped, *lost, *passed),
+            refused=(*refused, *(count for count in own if count not in passed)),
         )
