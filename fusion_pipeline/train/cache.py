@@ -1,21 +1,32 @@
 """Rendered streets on disk, so that a scan is rendered once and trained on more than once.
 
 python -m fusion_pipeline.train.cache FOLDER FIRST COUNT STRIDE
+
+Seeds below RING_SEEDS are streets, each seen once; those above are rides along ring streets, each seen RIDE_SCANS
+times. The ring street of `fusion demo` is none of them.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from fusion_pipeline.arrays import Floats, Ints
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.rig import LidarMount
 from fusion_pipeline.world.lidar import front_hdl64
+from fusion_pipeline.world.ring_street import PERIOD_S, ring_street
 from fusion_pipeline.world.streets import street
+from fusion_pipeline.world.sweep import SimulatedSweep
+from fusion_pipeline.world.truth import boxes_at
 
 _STEP_M = 0.005  # resolution of the stored points
+RING_SEEDS, RIDE_SCANS = 1_000_000, 40
+HEIGHT_M = 1.73  # of the LiDAR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +42,31 @@ class Sample:
 
 def render(seed: int) -> Sample:
     """The street of `seed` seen by an HDL-64E."""
+    if seed >= RING_SEEDS:
+        return _ride(seed)
     scene = street(seed)
     scan = front_hdl64().scan(scene, seed)
     on = scan.instances[scan.instances >= 0]
     counts = np.bincount(on, minlength=len(scene.things)).astype(np.int64)
     return Sample(scan.xyz_m, scan.intensity, scene.boxes.astype(np.float32), scene.labels, counts)
+
+
+@lru_cache(maxsize=1)
+def _riding(street_seed: int) -> SimulatedSweep:
+    mount = LidarMount(Pose(np.eye(3), np.asarray([0.0, 0.0, HEIGHT_M])))
+    return SimulatedSweep(ring_street(street_seed, audible=False), mount)
+
+
+def _ride(seed: int) -> Sample:
+    sweeper = _riding(seed // RIDE_SCANS)
+    seconds = float(np.random.default_rng(seed).uniform(0, PERIOD_S))
+    sweep, truth = sweeper.sweep(seconds, seed), boxes_at(sweeper.view.drive, seconds)
+    hits = np.bincount(sweep.actors[sweep.actors >= 0], minlength=len(sweeper.view.drive.actors))
+    table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
+    xyz = sweep.xyz_m + np.float32([0, 0, HEIGHT_M])
+    return Sample(
+        xyz, sweep.intensity, np.concatenate(table, axis=1), truth.labels, hits[truth.track_ids].astype(np.int64)
+    )
 
 
 def save(sample: Sample, path: Path) -> None:

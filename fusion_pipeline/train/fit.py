@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from fusion_pipeline.train.cache import load
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
 from fusion_pipeline.train.losses import box_loss, heat_loss
 from fusion_pipeline.train.model import LidarNet
+from fusion_pipeline.train.warm import warm_start
 
 AVERAGE_STEPS = 60  # of the weights that are kept
 
@@ -100,11 +101,15 @@ def step(net: LidarNet, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, t
     return heat, box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.sizes[index[:, 5]])
 
 
-def fit(cache: Path, run: Path, schedule: Schedule) -> None:
-    """Train, and leave RUN/last.pt and RUN/curve.csv."""
+def fit(cache: Path, run: Path, schedule: Schedule, exported: Path | None = None) -> None:
+    """Train, from the weights of `exported` if given, and leave RUN/last.pt and RUN/curve.csv."""
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(2)
-    net = LidarNet().to(memory_format=torch.channels_last)
+    net = LidarNet()
+    if exported is not None:
+        wide = replace(schedule, batch=16)
+        warm_start(net, exported, next(batches(cache, wide))["raster"])
+    net = net.to(memory_format=torch.channels_last)
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
     )
@@ -155,8 +160,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=2.5e-3, help="the highest learning rate")
+    parser.add_argument("--from", dest="exported", type=Path, help="an exported network to begin with")
     options = parser.parse_args()
-    fit(options.cache, options.run, Schedule(options.seconds, options.batch))
+    fit(options.cache, options.run, Schedule(options.seconds, options.batch, options.rate), options.exported)
 
 
 if __name__ == "__main__":
