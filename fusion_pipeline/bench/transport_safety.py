@@ -77,11 +77,11 @@ def _check_frames(endpoint: str, pipe: Connection) -> None:
         received = None if ended else reader.receive(START_S)
         if received is not None and isinstance(received.message, CameraFrame):
             held.append(received.message)
-            result["torn"] += _torn(received.message)
+            result["torn"] += is_torn(received.message)
         else:
             ended = True
         if held and (ended or len(held) > HELD):
-            result["torn"] += _torn(held.pop(0))
+            result["torn"] += is_torn(held.pop(0))
             result["checked"] += 1
             if result["checked"] % 100 == 0:
                 pipe.send(result)
@@ -89,7 +89,8 @@ def _check_frames(endpoint: str, pipe: Connection) -> None:
     bus.close()
 
 
-def _torn(frame: CameraFrame) -> bool:
+def is_torn(frame: CameraFrame) -> bool:
+    """Whether the picture is not the one that was checksummed."""
     return zlib.crc32(frame.data.data) != frame.header.arrival_ns
 
 

@@ -127,7 +127,7 @@ class Inference:
         absent = tuple(f"{item.source}: {item.reason}" for item in sensor_set.missing)
         header = Header("detections", head.capture_ns, head.arrival_ns, "vehicle", head.hops + tuple(hops))
         notes = absent + scene.refused + work.skipped
-        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), notes)
+        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), notes, sensor_set.egos)
 
 
 _PHASES: dict[type[Operation], str] = {

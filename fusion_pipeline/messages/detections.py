@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion_pipeline.arrays import Floats, Ints, require_dtype, require_shape
+from fusion_pipeline.messages.ego import EgoMotion
 from fusion_pipeline.messages.header import Header
 
 STD_COLUMNS = ("x", "y", "z", "length", "width", "height", "yaw", "speed")
@@ -38,7 +39,7 @@ class Boxes:
     centers_m: Floats  # (N, 3) middle of the box
     sizes_m: Floats  # (N, 3) length, width, height
     yaws_rad: Floats  # (N,) turn about z, zero along x
-    velocities_mps: Floats  # (N, 2) x, y over ground
+    velocities_mps: Floats  # (N, 2) x, y over ground; of tracks without the vehicle's motion, relative to the vehicle
     scores: Floats  # (N,) 0 to 1
     labels: Ints  # (N,) index into `class_names`
     std: Floats  # (N, 8) standard deviations in the order of STD_COLUMNS; 0 where the model gives none
@@ -85,6 +86,7 @@ class Detections:
     sounds: tuple[SoundEvent, ...] = ()
     sources: tuple[SourceStamp, ...] = ()  # what was in the set
     missing: tuple[str, ...] = ()  # "camera/front: silent"
+    egos: tuple[EgoMotion, ...] = ()  # the vehicle at that instant, or none: with it boxes have a place on earth
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,4 @@ class Tracks:
     sounds: tuple[SoundEvent, ...] = ()
     sources: tuple[SourceStamp, ...] = ()
     missing: tuple[str, ...] = ()
+    egos: tuple[EgoMotion, ...] = ()

@@ -40,7 +40,7 @@ class TrackerConfig:
 class Tracker:
     """`step` takes detections in the order of capture; `counts` has "refused" (stale stamps) and "resets".
 
-    Velocities are over ground while poses of the vehicle are given, and relative to the vehicle while they are not.
+    Velocities are over ground while detections bring the vehicle's pose, and relative to the vehicle while they are not.
     Ids count up from 0 and are never given twice, not even after a reset.
     """
 
@@ -62,8 +62,8 @@ class Tracker:
         self._facing: Doubles = np.zeros(0)  # 1 where the measured yaws agree with the track's, -1 where they oppose it
         self._votes: Doubles = np.zeros((0, len(self._names)))  # (N, classes)
 
-    def step(self, detections: Detections, ego: EgoMotion | None = None) -> Tracks:
-        """Confirmed tracks at the detections' instant; `ego` is the vehicle's pose then, where it is known.
+    def step(self, detections: Detections) -> Tracks:
+        """Confirmed tracks at the detections' instant.
 
         A stale stamp changes nothing. One second back, or other class names, start anew.
         """
@@ -77,7 +77,7 @@ class Tracker:
             self.counts["refused"] += 1
             return self._tracks(detections)
         self._keep(np.flatnonzero(now - self._seen <= config.max_age_s * SECOND_NS))  # first: the dead are not found
-        self._predict(now, ego)
+        self._predict(now, *detections.egos[:1])
         boxes = detections.boxes
         high = np.flatnonzero(boxes.scores >= config.high_score)
         low = np.flatnonzero((boxes.scores >= config.low_score) & (boxes.scores < config.high_score))
@@ -90,7 +90,7 @@ class Tracker:
         self._begin(boxes.take(born[: max(0, config.max_tracks - len(self._boxes))]), now)
         return self._tracks(detections)
 
-    def _predict(self, now: int, ego: EgoMotion | None) -> None:
+    def _predict(self, now: int, ego: EgoMotion | None = None) -> None:
         """Carry all tracks to `now`, then into the frame of the vehicle as it stands there."""
         if self._time is not None:
             dt_s = (now - self._time) / SECOND_NS
@@ -179,7 +179,8 @@ class Tracker:
         boxes.centers_m[:, :2] = self._state[rows, :2]
         boxes.velocities_mps[:] = self._state[rows, 2:]
         header = replace(detections.header, source="tracks")
-        return Tracks(header, detections.class_names, boxes, detections.sounds, detections.sources, detections.missing)
+        found = detections
+        return Tracks(header, found.class_names, boxes, found.sounds, found.sources, found.missing, found.egos)
 
 
 def _wrapped(angle: Array) -> Array:

@@ -149,7 +149,7 @@ def around(speed_mps: float, turn_rps: float, with_ego: bool) -> Tracks:
         odom_from_vehicle = Pose.from_quaternion(ego.orientation, ego.position_m)
         places = np.array([[40.0, 4.0, 0], [50.0, -4.0, 0], [60.0, 0.5 * k, 0]])
         in_vehicle = odom_from_vehicle.inverse().apply(places)
-        tracks = tracker.step(seen(k, in_vehicle[:, :2]), ego if with_ego else None)
+        tracks = tracker.step(replace(seen(k, in_vehicle[:, :2]), egos=(ego,) if with_ego else ()))
     return tracks
 
 
