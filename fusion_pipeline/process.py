@@ -85,11 +85,11 @@ class Runner:
                 self.publisher.close()
 
     def published(self) -> tuple[tuple[Count, ...], tuple[Count, ...]]:
-        """Totals that went out, and totals that did not."""
+        """Totals that went out, and totals that did not. "no slot" went out, as a copy."""
         counts = self.publisher.counts() if self.publisher is not None else ()
         return (
             tuple(count for count in counts if count.reason == "published"),
-            tuple(count for count in counts if count.reason != "published" and count.total),
+            tuple(count for count in counts if count.reason not in ("published", "no slot") and count.total),
         )
 
     def received(self) -> tuple[tuple[Count, ...], tuple[Count, ...], tuple[Count, ...]]:

@@ -62,7 +62,8 @@ class Detector(Stage[DetectorConfig]):
         detections = self._inference(message)
         for text in detections.missing[len(message.missing) :]:  # what the set had, but could not be used
             source, _, reason = text.partition(": ")
-            self._refused[source, reason] += 1
+            if not reason.startswith("skipped"):  # a network without its sensor: nothing was wrong with any message
+                self._refused[source, reason] += 1
         yield detections
 
     def counts(self) -> dict[tuple[str, str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
@@ -55,9 +55,23 @@ def markdown(title: str, figures: Iterable[Figure]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_json(title: str, figures: Iterable[Figure]) -> str:
-    """The figures and the machine as JSON."""
-    return json.dumps({"benchmark": title, "machine": machine(), "figures": [asdict(f) for f in figures]}, indent=2)
+def as_markdown(measured: Mapping[str, Sequence[Figure]], date: str) -> str:
+    """Benchmarks by title as a Markdown document that names the machine and the day."""
+    about = "\n".join(f"* {name}: {value}" for name, value in machine().items())
+    head = f"""# Benchmarks
+
+Printed by `fusion bench all --markdown --out BENCHMARKS.md` on {date}. Baseline and result come from the same run; a figure
+without a baseline stands alone because nothing else does the same. Missed targets say so.
+
+{about}
+"""
+    return "\n".join([head, *(markdown(title, figures) for title, figures in measured.items())])
+
+
+def as_json(measured: Mapping[str, Sequence[Figure]]) -> str:
+    """Benchmarks by title, and the machine, as JSON."""
+    tables = [{"benchmark": title, "figures": [asdict(f) for f in figures]} for title, figures in measured.items()]
+    return json.dumps({"machine": machine(), "benchmarks": tables}, indent=2) + "\n"
 
 
 def machine() -> dict[str, str | int]:
@@ -65,6 +79,7 @@ def machine() -> dict[str, str | int]:
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0,
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }

@@ -42,7 +42,7 @@ VERBS: dict[str, Verb] = {
     "bench": Verb(
         f"{_CLI}.bench:bench",
         "Measure a part of the pipeline beside its baseline.",
-        ("fusion bench transport", "fusion bench align --json"),
+        ("fusion bench transport", "fusion bench align --json", "fusion bench all --markdown --out BENCHMARKS.md"),
     ),
     "topic": Verb(
         f"{_CLI}.topic:topic",
@@ -56,22 +56,7 @@ VERBS: dict[str, Verb] = {
     ),
     "eval": Verb(
         f"{_CLI}.eval:evaluate",
-        "Score detections against labels.",
-        ("fusion eval sets.jsonl --labels training/label_2",),
-    ),
-    "sim": Verb(
-        f"{_CLI}.sim:sim",
-        "Simulate camera, LiDAR and sound of a scene, with the exact truth beside them.",
-        ("fusion sim --seed 7 --seconds 20 --out scene.mcap",),
-    ),
-    "train": Verb(
-        f"{_CLI}.train:train",
-        "Train the fusion network on simulated or recorded scenes; needs the [train] extra.",
-        ("fusion train --minutes 60 --out checkpoint.pt",),
-    ),
-    "export": Verb(
-        f"{_CLI}.export:export",
-        "Turn a checkpoint into an ONNX file with its manifest; needs the [train] extra.",
-        ("fusion export checkpoint.pt --out model.onnx",),
+        "Score a model on labelled KITTI frames.",
+        ("fusion eval kitti/", "fusion eval kitti/ --model my_network.onnx --json"),
     ),
 }

@@ -99,7 +99,7 @@ class Board:
 
     def dropped(self) -> int:
         """Messages that were passed over, overwritten or lost, in all nodes."""
-        return sum(total(node.health.dropped) for node in self.nodes.values() if node.health is not None)
+        return sum(total(losses(node.health.dropped)) for node in self.nodes.values() if node.health is not None)
 
     def refused(self) -> int:
         """Messages that could not be used, in all nodes."""
@@ -121,6 +121,11 @@ class Board:
             else:
                 timings.add(IN_HAND, now - message.header.arrival_ns)
                 timings.add(SINCE_CAPTURE, now - message.header.capture_ns)
+
+
+def losses(counts: Iterable[Count]) -> tuple[Count, ...]:
+    """Counts without what is passed over by design: the aligner takes the best of a stream, not all of it."""
+    return tuple(count for count in counts if count.reason != "unmatched")
 
 
 def total(counts: Iterable[Count]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from rich.markup import escape
 from rich.table import Table
 
-from fusion_pipeline.dashboard.board import NodeBoard, total
+from fusion_pipeline.dashboard.board import NodeBoard, losses, total
 from fusion_pipeline.messages import Boxes, Count, Detections, StageTiming, Tracks
 
 STATE_STYLES = {
@@ -42,7 +42,7 @@ def nodes_table(states: Mapping[str, tuple[str, str]], boards: Mapping[str, Node
             "\n".join(escape(timing.stage.removeprefix(f"{label}/")) for timing in stages),
             "\n".join(_ms(timing.p50_ms) for timing in stages),
             "\n".join(_ms(timing.p95_ms) for timing in stages),
-            _losses(health.dropped) if health else "",
+            _losses(losses(health.dropped)) if health else "",
             _losses(health.refused) if health else "",
             escape(reason or (health.detail if health else "")),
         )

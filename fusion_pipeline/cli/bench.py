@@ -1,0 +1,72 @@
+"""`fusion bench`: each part of the pipeline beside its baseline."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusion_pipeline.cli.errors import UserError
+
+# Name -> (module with `run(quick)`, title).
+BENCHMARKS: dict[str, tuple[str, str]] = {
+    "transport": ("fusion_pipeline.bench.transport", "Between processes"),
+    "wire": ("fusion_pipeline.bench.wire", "Messages as bytes, whole and damaged"),
+    "align": ("fusion_pipeline.bench.align", "Alignment"),
+    "encode": ("fusion_pipeline.bench.encode", "Encoding"),
+    "network": ("fusion_pipeline.bench.network", "Networks"),
+    "track": ("fusion_pipeline.bench.track", "Tracking"),
+    "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
+}
+ALL = "all"
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(BENCHMARKS)}; or all.", show_default=False)],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions: a look, not a measurement.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Figures and machine as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Figures and machine as Markdown.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write JSON or Markdown into this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Measure a part of the pipeline beside its baseline.
+
+    Baseline and result are measured in the same run, since machines differ and are noisy. Close other programs first.
+    Recorded drives, where a benchmark wants them, are looked for under $FUSION_DATA.
+    """
+    from rich.console import Console
+
+    from fusion_pipeline.bench import report
+
+    if json and markdown:
+        raise UserError("--json and --markdown exclude each other; take one")
+    names = _names(name)
+    console = Console(stderr=True)
+    measured: dict[str, tuple[report.Figure, ...]] = {}
+    for number, one in enumerate(names, 1):
+        module, title = BENCHMARKS[one]
+        with console.status(f"{title} ({number} of {len(names)})"):
+            measured[title] = tuple(import_module(module).run(quick))
+        if not json and not markdown:
+            Console().print(report.table(title, measured[title]))
+    if json or markdown:
+        text = report.as_json(measured) if json else report.as_markdown(measured, datetime.date.today().isoformat())
+        if out is None:
+            sys.stdout.write(text)
+        else:
+            out.write_text(text, encoding="utf-8")
+            console.print(f"written: {out}")
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """The benchmarks that a name stands for. Raises UserError."""
+    if name == ALL:
+        return tuple(BENCHMARKS)
+    if name not in BENCHMARKS:
+        raise UserError(f"no benchmark is called {name!r}; known: {', '.join(BENCHMARKS)}, {ALL}")
+    return (name,)

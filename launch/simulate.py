@@ -1,0 +1,10 @@
+"""The simulated vehicle as a launch file: `fusion launch launch/simulate.py --set simulatedlidar.top.seed=3`.
+
+`fusion demo` starts the same graph, with a picture and a line of JSON for each set where they are asked for.
+"""
+
+from __future__ import annotations
+
+from fusion_pipeline.graph import LAUNCH_FILES, load_graph
+
+graph = load_graph(LAUNCH_FILES / "demo.py")
