@@ -67,10 +67,11 @@ class Runner:
         try:
             self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
             self._open()
-            if self.spec.reads:
-                self.subscriber = bus.subscriber(self.spec.reads)
+            # In this order: whoever subscribes is counted on by its writers, and must be free to read from then on.
             if self.publisher is not None:
                 self._wait_for_readers(self.publisher)
+            if self.spec.reads:
+                self.subscriber = bus.subscriber(self.spec.reads)
             if self.node.state == "starting":
                 self.node.report("ready", self.node.detail)
             self._drive()
