@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -72,12 +73,12 @@ def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int
     low = np.full((rows, cols), np.nan, np.float32)
     for r in range(rows):
         for c in range(cols):
-            total = 0
+            inside = 0
             for b in range(bins):
-                total += histogram[r, c, b]
-            if total < 3:
+                inside += histogram[r, c, b]
+            if inside < 3:
                 continue
-            want, seen = max(2.0, 0.15 * min(total, 200)), 0
+            want, seen = max(2.0, 0.15 * min(inside, 200)), 0
             for b in range(bins):
                 seen += histogram[r, c, b]
                 if seen >= want:
@@ -100,9 +101,7 @@ def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int
                         n += 1
             near = total / n if n > 0 else 0.0
             value = low[r, c]
-            if np.isnan(value):
-                clean[r, c] = near
-            elif value > near + 0.25:
+            if np.isnan(value) or value > near + 0.25:
                 clean[r, c] = near
             elif value < near - 0.4:
                 clean[r, c] = near - 0.1
@@ -130,9 +129,9 @@ def _read(ground: Floats, x: float, y: float, x0: float, y0: float, tile: float)
     v = min(max((y - y0) * (1 / tile) - 0.5, 0.0), cols - 1.001)
     r, c = int(u), int(v)
     a, b = u - r, v - c
-    return (1 - a) * ((1 - b) * ground[r, c] + b * ground[r, c + 1]) + a * (
-        (1 - b) * ground[r + 1, c] + b * ground[r + 1, c + 1]
-    )
+    near = (1 - b) * ground[r, c] + b * ground[r, c + 1]
+    far = (1 - b) * ground[r + 1, c] + b * ground[r + 1, c + 1]
+    return float((1 - a) * near + a * far)
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -162,7 +161,7 @@ def _ranks(intensity: Floats) -> Floats:
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sector(y: float, x: float) -> int:
+def _sector(y: Any, x: Any) -> int:
     """Which of _SECTORS even parts of the circle a place lies in; arc tangent to 2e-6 rad by a polynomial."""
     ax, ay = abs(x), abs(y)
     a = min(ax, ay) / max(max(ax, ay), np.float32(1e-9))

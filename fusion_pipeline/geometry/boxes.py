@@ -28,7 +28,7 @@ def corners(boxes: Array) -> Doubles:
     return np.concatenate(faces, axis=1)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _overlap(a: Doubles, b: Doubles) -> float:
     """Area common to two convex counter-clockwise polygons: Sutherland-Hodgman."""
     poly = np.empty((16, 2))
@@ -62,7 +62,7 @@ def _overlap(a: Doubles, b: Doubles) -> float:
     return max(0.5 * area, 0.0)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _overlaps(a: Doubles, b: Doubles) -> Doubles:
     out = np.zeros((len(a), len(b)))
     for i in range(len(a)):

@@ -63,7 +63,7 @@ def _ride(seed: int) -> Sample:
     sweep, truth = sweeper.sweep(seconds, seed), boxes_at(sweeper.view.drive, seconds)
     hits = np.bincount(sweep.actors[sweep.actors >= 0], minlength=len(sweeper.view.drive.actors))
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
-    xyz = sweep.xyz_m + np.float32([0, 0, HEIGHT_M])
+    xyz = sweep.xyz_m + np.asarray([0, 0, HEIGHT_M], np.float32)
     return Sample(
         xyz, sweep.intensity, np.concatenate(table, axis=1), truth.labels, hits[truth.track_ids].astype(np.int64)
     )

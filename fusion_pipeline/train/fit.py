@@ -50,7 +50,7 @@ class Schedule:
 
 def cropped(item: Target, size: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
     """Raster, heat and weight cut to a window near the vehicle, and the window's (row, column)."""
-    r = int(rng.choice([0, rng.integers(0, ROWS - size[0] + 1)]) // 2 * 2)
+    r = int(rng.choice(np.asarray([0, rng.integers(0, ROWS - size[0] + 1)])) // 2 * 2)
     spread = (COLS - size[1]) / 2
     c = int(np.clip(rng.normal(spread, spread / 2), 0, COLS - size[1]) // 2 * 2)
     a, b = slice(r, r + size[0]), slice(c, c + size[1])
@@ -64,9 +64,8 @@ def batches(cache: Path, schedule: Schedule, skip: int = 0) -> Iterator[dict[str
     def work() -> None:
         rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
         while True:
-            for paths in np.array_split(
-                rng.permutation(paths := sorted(cache.glob("???????.npz"))), len(paths) // schedule.batch
-            ):
+            there = np.asarray(sorted(cache.glob("???????.npz")), object)
+            for paths in np.array_split(rng.permutation(there), len(there) // schedule.batch):
                 items = [target(augment(load(p), rng), raster) for p in paths]
                 cuts = [cropped(item, schedule.crop, rng) for item in items]
                 rows = []

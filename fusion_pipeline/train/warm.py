@@ -7,6 +7,7 @@ batch stay what they were, and training goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -50,7 +51,8 @@ def warm_start(net: LidarNet, exported: Path, raster: Tensor) -> None:
 def _in_order(net: LidarNet, raster: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Convolutions with their normalisations, as they come in a forward pass."""
     seen: list[nn.Module] = []
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d) and layer is not net.heat]
+    kinds = nn.Conv2d | nn.BatchNorm2d
+    layers = [layer for layer in net.modules() if isinstance(layer, kinds) and layer is not net.heat]
     hooks = [layer.register_forward_hook(lambda layer, *_: seen.append(layer)) for layer in layers]
     net.eval()
     with torch.no_grad():
@@ -61,11 +63,11 @@ def _in_order(net: LidarNet, raster: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNo
             and isinstance(b, nn.BatchNorm2d)]  # fmt: skip
 
 
-def _undoing(bias: Tensor):  # type: ignore[no-untyped-def]
+def _undoing(bias: Tensor) -> Callable[[nn.BatchNorm2d, tuple[Tensor]], None]:
     def hook(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
         norm.weight.data.copy_((variance + norm.eps).sqrt())
         norm.bias.data.copy_(bias + mean)
 

@@ -1,4 +1,4 @@
-"""Bodies of things on the road, about the middle of their footprint: x forward, standing on z = 0, filling their box."""
+"""Bodies of things on the road about the middle of their footprint: x forward, standing on z = 0, filling their box."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def car(rng: np.random.Generator, size: Size, style: CarStyle) -> Mesh:
     ]
     tumble = rng.uniform(0.76, 0.84) * width
     base_w = width * 0.94
-    low = [(x(style.tail), -base_w / 2), (x(style.cowl), -base_w / 2), (x(style.cowl), base_w / 2), (x(style.tail), base_w / 2)]
+    low = [(x(style.tail), -base_w / 2), (x(style.cowl), -base_w / 2)]
+    low += [(x(style.cowl), base_w / 2), (x(style.tail), base_w / 2)]
     high = [(x(style.roof_rear), -tumble / 2), (x(style.roof_front), -tumble / 2)]
     high += [(x(style.roof_front), tumble / 2), (x(style.roof_rear), tumble / 2)]
     edge = height * 0.965  # the roof is crowned: its rim lies lower than its middle
@@ -101,15 +102,19 @@ def van(rng: np.random.Generator, size: Size) -> Mesh:
     x0, x1, x2 = length / 2 - cab, length / 2, length / 2 - 0.55 * cab
     a, b, belt = width / 2, width * 0.46, height * 0.52
     low = hexahedron(
-        [(x0, -a, 0.25), (x1, -a, 0.25), (x1, a, 0.25), (x0, a, 0.25)]
-        + [(x0, -a, belt), (x1 - 0.05, -b, belt), (x1 - 0.05, b, belt), (x0, a, belt)],
+        [
+            (x0, -a, 0.25), (x1, -a, 0.25), (x1, a, 0.25), (x0, a, 0.25),
+            (x0, -a, belt), (x1 - 0.05, -b, belt), (x1 - 0.05, b, belt), (x0, a, belt),
+        ],
         (paint,) * 6,
-    )
+    )  # fmt: skip
     high = hexahedron(
-        [(x0, -a, belt), (x1 - 0.1, -b, belt), (x1 - 0.1, b, belt), (x0, a, belt)]
-        + [(x0, -a, height), (x2, -b, height), (x2, b, height), (x0, a, height)],
+        [
+            (x0, -a, belt), (x1 - 0.1, -b, belt), (x1 - 0.1, b, belt), (x0, a, belt),
+            (x0, -a, height), (x2, -b, height), (x2, b, height), (x0, a, height),
+        ],
         (paint, paint, M.GLASS, M.GLASS, M.GLASS, paint),
-    )
+    )  # fmt: skip
     return Mesh.join([body, low, high, *_wheels(size, 0.33, (-0.3, 0.32))])
 
 
@@ -188,7 +193,8 @@ def animal(rng: np.random.Generator, size: Size) -> Mesh:
     length, width, height = size
     body = block((length * 0.8, width, height * 0.45), (-0.1 * length, 0, height * 0.4), M.CLOTH)
     head = block((length * 0.25, width * 0.6, height * 0.3), (length * 0.37, 0, height * 0.7), M.CLOTH)
-    legs = [block((0.08, 0.08, height * 0.4), (a * length, s * width * 0.4, 0), M.CLOTH) for a in (-0.4, 0.2) for s in (-1, 1)]
+    feet = [(a * length, s * width * 0.4, 0) for a in (-0.4, 0.2) for s in (-1, 1)]
+    legs = [block((0.08, 0.08, height * 0.4), foot, M.CLOTH) for foot in feet]
     return Mesh.join([body, head, *legs])
 
 

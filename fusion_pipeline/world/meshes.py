@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusion_pipeline.arrays import Floats, require_shape
+from fusion_pipeline.arrays import Doubles, Floats, require_shape
 from fusion_pipeline.world.materials import Material
 
 
@@ -61,7 +61,7 @@ def hexahedron(corners_m: ArrayLike, materials: Sequence[Material]) -> Mesh:
     )
 
 
-def block(size_m: Sequence[float], at_m: Sequence[float], material: Material, yaw_rad: float = 0.0) -> Mesh:
+def block(size_m: Sequence[float] | Doubles, at_m: ArrayLike, material: Material, yaw_rad: float = 0.0) -> Mesh:
     """An upright box of length, width, height, standing with the middle of its bottom at `at_m`."""
     return frustum(size_m[0], size_m[1], size_m[0], size_m[1], size_m[2], (material,) * 6).placed(at_m, yaw_rad)
 
@@ -69,7 +69,7 @@ def block(size_m: Sequence[float], at_m: Sequence[float], material: Material, ya
 def frustum(
     length0: float, width0: float, length1: float, width1: float, height: float, materials: Sequence[Material]
 ) -> Mesh:
-    """From a rectangle at z = 0 to another at z = height, both about the z axis; faces bottom, top, right, front, left, back."""
+    """Between rectangles about the z axis at z = 0 and z = height; faces bottom, top, right, front, left, back."""
     signs = np.asarray([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
     low = np.column_stack([signs * [length0, width0], np.zeros(4)])
     high = np.column_stack([signs * [length1, width1], np.full(4, height)])
@@ -84,9 +84,8 @@ def cylinder(radius0: float, radius1: float, height: float, material: Material, 
     high = np.column_stack([ring * radius1, np.full(sides, height)])
     i, j = np.arange(sides), (np.arange(sides) + 1) % sides
     top = np.full(sides, 2 * sides)
-    triangles = np.concatenate(
-        [np.stack([i, j, j + sides], 1), np.stack([i, j + sides, i + sides], 1), np.stack([i + sides, j + sides, top], 1)]
-    )
+    faces = ((i, j, j + sides), (i, j + sides, i + sides), (i + sides, j + sides, top))
+    triangles = np.concatenate([np.stack(face, 1) for face in faces])
     vertices = np.vstack([low, high, [[0, 0, height]]]).astype(np.float32)
     return Mesh(vertices, triangles.astype(np.uint32), np.full(len(triangles), int(material), np.uint8))
 
@@ -98,7 +97,7 @@ def wheel(radius: float, width: float) -> Mesh:
     return Mesh(np.column_stack([x, z - width / 2, y + radius]).astype(np.float32), mesh.triangles, mesh.materials)
 
 
-def leaves(rng: np.random.Generator, size_m: Sequence[float], count: int) -> Mesh:
+def leaves(rng: np.random.Generator, size_m: Sequence[float] | Doubles, count: int) -> Mesh:
     """`count` loose triangles in an ellipsoid that stands on z = 0: a bush or the crown of a tree."""
     way = rng.normal(size=(count, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-9

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fusion_pipeline.arrays import Array, Doubles, require_shape
+from fusion_pipeline.arrays import Doubles, require_shape
 from fusion_pipeline.geometry.pose import Pose
 
 STEP_S = 0.05  # cubic reading of 50 ms samples is exact to 0.1 mm for what drives and walks
@@ -58,7 +58,7 @@ class Track:
         return len(self.positions_m) * STEP_S
 
     @classmethod
-    def still(cls, position_m: Array, yaw_rad: float, period_s: float) -> Self:
+    def still(cls, position_m: ArrayLike, yaw_rad: float, period_s: float) -> Self:
         """Something that never moves."""
         count = round(period_s / STEP_S)
         return cls(np.tile(np.asarray(position_m, np.float64), (count, 1)), np.full(count, yaw_rad), np.zeros(3))

@@ -41,8 +41,8 @@ def street_ground(ring_m: float, lane_m: float, rng: np.random.Generator) -> Gro
     """Two lanes, parking strips, pavements of slabs, grass beyond; dashes between the lanes, a crossing every 120 m."""
     cell, low = 0.1, -24.0
     rows, columns = round(-2 * low / cell), round(ring_m / cell)
-    y: Doubles = (low + (np.arange(rows) + 0.5) * cell)[:, None]
-    x: Doubles = ((np.arange(columns) + 0.5) * cell)[None]
+    y: Doubles = (low + (np.arange(rows, dtype=np.float64) + 0.5) * cell)[:, None]
+    x: Doubles = ((np.arange(columns, dtype=np.float64) + 0.5) * cell)[None]
     side = np.abs(y) + 0 * x
     colour = np.empty((rows, columns, 3), np.float32)
     colour[:] = (0.25, 0.34, 0.15)
@@ -61,5 +61,3 @@ def street_ground(ring_m: float, lane_m: float, rng: np.random.Generator) -> Gro
     noise = 1 + 0.05 * rng.normal(0, 1, (rows, columns)).astype(np.float32) + 0.035 * blotch
     pixels = np.clip(colour * noise[..., None] * 255, 0, 255).astype(np.uint8)
     return Ground(np.ascontiguousarray(pixels), low, cell)
-
-

@@ -88,12 +88,14 @@ class RayCaster:
         owners = np.repeat(np.arange(-1, len(scene.things)), [len(m.triangles) for m in meshes])
         self._owners = np.append(owners, -1)
         self._caster = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._caster.add_triangles(o3d.core.Tensor(whole.vertices_m), o3d.core.Tensor(whole.triangles))
+        self._caster.add_triangles(
+            o3d.core.Tensor.from_numpy(whole.vertices_m), o3d.core.Tensor.from_numpy(whole.triangles)
+        )
 
     def cast(self, origins_m: Floats, directions: Floats) -> Hits:
         """First hits of R rays from origins (R, 3) along unit directions (R, 3)."""
         rays = np.concatenate([origins_m, directions], axis=1).astype(np.float32)
-        found = self._caster.cast_rays(self._o3d.core.Tensor(rays), nthreads=1)
+        found = self._caster.cast_rays(self._o3d.core.Tensor.from_numpy(rays), nthreads=1)
         distance = found["t_hit"].numpy()
         rows = np.where(np.isfinite(distance), found["primitive_ids"].numpy().astype(np.int64), -1)
         return Hits(distance, found["primitive_normals"].numpy(), self._materials[rows], self._owners[rows])

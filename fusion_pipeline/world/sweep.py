@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles, Floats, Ints
+from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.rig import LidarMount
 from fusion_pipeline.world.beams import BeamTable, hdl64
 from fusion_pipeline.world.drive import Drive
@@ -75,7 +76,8 @@ class SimulatedSweep:
         )
         far = distance[kept] + rng.normal(0, self.beams.noise_m, len(kept))
         points = way[kept] * (far / long[kept])[:, None]
-        bright = table("reflectance")[materials[kept]] * (0.4 + 0.6 * incidence[kept]) * rng.uniform(0.7, 1.3, len(kept))
+        facing = 0.4 + 0.6 * incidence[kept]
+        bright = table("reflectance")[materials[kept]] * facing * rng.uniform(0.7, 1.3, len(kept))
         return Sweep(
             points.astype(np.float32),
             np.clip(bright, 0, 1).astype(np.float32),
@@ -84,10 +86,7 @@ class SimulatedSweep:
             np.where(road[kept], -1, self.view.actors[numbers[kept]]),
         )
 
-    def _ground_material(self, way: Doubles, forward: Doubles, world_from_axes: object) -> Ints:
+    def _ground_material(self, way: Doubles, forward: Doubles, world_from_axes: Pose) -> Ints:
         """Road in the middle, grass beside."""
-        from fusion_pipeline.geometry.pose import Pose
-
-        assert isinstance(world_from_axes, Pose)
         y = (way * forward[:, None]) @ world_from_axes.rotation[1] + world_from_axes.translation_m[1]
         return np.where(np.abs(y) < 6.0, int(Material.ROAD), int(Material.GRASS))

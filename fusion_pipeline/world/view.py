@@ -10,6 +10,7 @@ from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.world.drive import Body, Drive
 from fusion_pipeline.world.materials import table
+from fusion_pipeline.world.meshes import Mesh
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.surfaces import RayGrid, Surfaces
 
@@ -106,7 +107,7 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
     for number in np.unique(block):
         rows = np.flatnonzero(block == number)
         middle = (float(number) + 0.5) * BLOCK_M
-        moved = corners[rows] - np.float32([middle, 0, 0])
+        moved = corners[rows] - np.asarray([middle, 0, 0], np.float32)
         add(moved, _take(whole, rows), SCENERY, middle, float(np.abs(moved).max()) * 1.5)
     for row, actor in enumerate(drive.actors):
         mesh = actor.body.mesh
@@ -115,7 +116,5 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
 
 
 def _take(body: Body, rows: Array) -> Body:
-    from fusion_pipeline.world.meshes import Mesh
-
     mesh = body.mesh
     return Body(Mesh(mesh.vertices_m, mesh.triangles[rows], mesh.materials[rows]), body.colours[rows])
