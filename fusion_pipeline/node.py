@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from fusion_pipeline.messages import Message
@@ -34,6 +35,7 @@ class Node(ABC, Generic[Config]):
         self.name = name
         self.state = "starting"
         self.detail = ""
+        self.starts = 0  # how often this run has started the node before; what it wrote then must not be lost
         self.watch = Stopwatch(name)
 
     @classmethod
@@ -44,6 +46,11 @@ class Node(ABC, Generic[Config]):
     @classmethod
     def files(cls, config: Config) -> tuple[Any, ...]:
         """Paths that must exist before the graph starts."""
+        return ()
+
+    @classmethod
+    def products(cls, config: Config) -> tuple[Path, ...]:
+        """Files that a run leaves behind for its user; the effective configuration is written beside each."""
         return ()
 
     def open(self) -> None:

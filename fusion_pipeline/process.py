@@ -46,6 +46,7 @@ class ProcessSpec:
     replay: bool
     log: Path
     parent: int  # pid of the supervisor
+    starts: int = 0  # how often the run has started it before
 
 
 class Runner:
@@ -168,6 +169,7 @@ def run_process(spec: ProcessSpec) -> None:
     _die_with_parent(spec.parent)
     _place(spec)
     node = spec.node(spec.config, spec.label)
+    node.starts = spec.starts
     runner = Runner(spec, node)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides; Ctrl-C reaches the whole terminal group
     signal.signal(signal.SIGTERM, lambda *_: runner.stop.set())

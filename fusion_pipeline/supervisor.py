@@ -9,7 +9,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -39,7 +39,8 @@ class Child:
     handle: BaseProcess
     health: Health | None = None
     last_heartbeat_s: float = 0.0
-    restarts: deque[float] = field(default_factory=deque)
+    restarts: deque[float] = field(default_factory=deque)  # monotonic, within the breaker's window
+    starts: int = 0  # how often it has been started before
     restart_at_s: float | None = None
     state: str = "starting"  # starting, running, waiting, done, failed
     ever_ready: bool = False
@@ -71,6 +72,9 @@ class Supervisor:
     def __enter__(self) -> Self:
         self.output.mkdir(parents=True, exist_ok=True)
         write_configuration(self.graph, self.output / "config.json")
+        for process in self.graph.processes:
+            for product in process.node.products(process.config):
+                self._write_beside(product)
         self._sockets = SocketFolder()
         self._handlers = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -176,6 +180,12 @@ class Supervisor:
             )
             self.children[process.label] = Child(process, spec, self._spawn(spec), last_heartbeat_s=time.monotonic())
 
+    def _write_beside(self, product: Path) -> None:
+        """The configuration beside what a run leaves behind; where that cannot be written, the node itself will say."""
+        with contextlib.suppress(OSError):
+            product.parent.mkdir(parents=True, exist_ok=True)
+            write_configuration(self.graph, product.with_name(f"{product.name}.config.json"))
+
     def _spawn(self, spec: ProcessSpec) -> BaseProcess:
         handle = self._context.Process(target=run_process, args=(spec,), name=f"fusion-{spec.label}")
         handle.start()
@@ -194,7 +204,8 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children.values():
             if child.state == "waiting" and child.restart_at_s is not None and now >= child.restart_at_s:
-                child.handle = self._spawn(child.spec)
+                child.starts += 1
+                child.handle = self._spawn(replace(child.spec, starts=child.starts))
                 child.state, child.restart_at_s, child.last_heartbeat_s = "starting", None, now
             elif child.state in ("starting", "running"):
                 self._check(child, now)

@@ -30,7 +30,7 @@ LOOK_S = 0.5
 class RecorderConfig:
     """What to record, and where."""
 
-    out: Path  # a .mcap file, replaced if it is there
+    out: Path  # a .mcap file, replaced if it is there; after a restart out-2.mcap, out-3.mcap
     rig: Path | None = None  # goes into the file, so that it can be replayed alone
     topics: tuple[str, ...] = ()  # topics, or kinds such as "lidar"; empty: all that the table marks as recorded
 
@@ -45,6 +45,11 @@ class Recorder(Stage[RecorderConfig]):
         """The rig."""
         return (config.rig,) if config.rig is not None else ()
 
+    @classmethod
+    def products(cls, config: RecorderConfig) -> tuple[Path, ...]:
+        """The recording."""
+        return (config.out,)
+
     def open(self) -> None:
         """Create the file. Raises LogError where that is not possible."""
         from fusion_pipeline.logs.mcap_writer import McapWriter
@@ -54,7 +59,11 @@ class Recorder(Stage[RecorderConfig]):
         self._looked_s = 0.0
         self._room = True
         rig = Rig.load(self.config.rig) if self.config.rig is not None else None
-        self._writer = McapWriter(self.config.out, rig)
+        # What a killed recorder has written is kept: its successor begins another file.
+        self._out = (
+            self.config.out.with_stem(f"{self.config.out.stem}-{self.starts + 1}") if self.starts else self.config.out
+        )
+        self._writer = McapWriter(self._out, rig)
 
     def step(self, message: Message) -> Iterator[Message]:
         """Write one message."""
@@ -87,11 +96,11 @@ class Recorder(Stage[RecorderConfig]):
         now = time.monotonic()
         if now - self._looked_s >= LOOK_S:
             self._looked_s = now
-            free = shutil.disk_usage(self.config.out.parent).free
+            free = shutil.disk_usage(self._out.parent).free
             self._room = free > RESERVE_BYTES
-            megabytes = self.config.out.stat().st_size / 1e6
+            megabytes = self._out.stat().st_size / 1e6
             if self._room:
-                self.report("ready", f"{self._writer.written} messages, {megabytes:.0f} MB in {self.config.out}")
+                self.report("ready", f"{self._writer.written} messages, {megabytes:.0f} MB in {self._out}")
             else:
-                self.report("degraded", f"{free / 1e6:.0f} MB left on the disk of {self.config.out}; free some space")
+                self.report("degraded", f"{free / 1e6:.0f} MB left on the disk of {self._out}; free some space")
         return self._room

@@ -22,12 +22,19 @@ class Results(Stage[ResultsConfig]):
 
     reads = (Tracks,)
 
+    @classmethod
+    def products(cls, config: ResultsConfig) -> tuple[Path, ...]:
+        """The file of lines."""
+        return (config.out,)
+
     def open(self) -> None:
-        """Create the file. Raises NodeError where that is not possible."""
+        """Create the file, or go on with it after a restart. Raises NodeError where that is not possible."""
         self._lost = 0
         try:
             self.config.out.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.config.out.open("w", encoding="utf-8")
+            self._file = self.config.out.open("a" if self.starts else "w", encoding="utf-8")
+            if self.starts:
+                _end_with_whole_line(self.config.out)
         except OSError as error:
             raise NodeError(f"cannot write {self.config.out}: {error.strerror}; choose another --out") from error
 
@@ -58,3 +65,9 @@ class Results(Stage[ResultsConfig]):
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of lines that could not be written."""
         return {("tracks", "not written"): self._lost} if getattr(self, "_lost", 0) else {}
+
+
+def _end_with_whole_line(path: Path) -> None:
+    """Cut off what a killed process had begun to write."""
+    with path.open("rb+") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)

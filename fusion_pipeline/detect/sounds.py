@@ -22,6 +22,7 @@ from fusion_pipeline.messages import SoundEvent
 QUIET_DB = -70.0  # of full scale: below it is the noise of a good microphone in a quiet place
 SPAN_DB = 25.0  # cells this far below the loudest no longer count
 MIN_SCORE = 0.25
+TONAL_SHARE = 0.5  # of it suffices for a tone: few cells carry it, and that it stands out has been seen already
 APART_RAD = np.deg2rad(40.0)  # nearer sources are one
 MAX_SOURCES = 2
 
@@ -47,7 +48,8 @@ def sounds_from_srp(response: Response, min_score: float = MIN_SCORE) -> tuple[S
         score = float(np.clip((heard[peak] - heard.mean()) / max(ideal, 1e-6), 0.0, 1.0))
         azimuth = _refined(heard, peak)
         near = any(abs(np.angle(np.exp(1j * (azimuths[peak] - event.azimuth_rad)))) < APART_RAD for event in found)
-        if score < min_score or near or (found and score < 0.5 * found[0].score):
+        least = min_score * (TONAL_SHARE if label == "tone" and not found else 1.0)
+        if score < least or near or (found and score < 0.5 * found[0].score):
             break
         # The tone is not located by itself: the label is given to the clearest source.
         found.append(SoundEvent(label if not found else "sound", score, azimuth))

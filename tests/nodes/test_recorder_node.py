@@ -46,6 +46,17 @@ def test_chosen_topics_are_kept(tmp_path: Path, topics: tuple[str, ...], kept: s
     assert len(list(log.messages())) == 5 * len(kept)
 
 
+def test_a_restart_keeps_what_was_recorded(tmp_path: Path) -> None:
+    for starts, name in ((0, "log.mcap"), (1, "log-2.mcap")):
+        node = Recorder(RecorderConfig(tmp_path / "log.mcap"), "recorder")
+        node.starts = starts
+        node.open()
+        record(node, starts + 1)
+        node.close()
+        assert len(list(open_log(tmp_path / name).messages())) == 2 * (starts + 1)
+    assert len(list(open_log(tmp_path / "log.mcap").messages())) == 2
+
+
 def test_a_full_disk_is_told_counted_and_gets_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = Recorder(RecorderConfig(tmp_path / "log.mcap"), "recorder")
     node.open()

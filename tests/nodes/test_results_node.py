@@ -29,6 +29,22 @@ def test_one_line_for_each_message(tmp_path: Path) -> None:
     assert [json.loads(line)["stamp_ns"] for line in lines] == [0, 1, 2]
 
 
+def test_a_restart_goes_on_after_the_last_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "sets.jsonl"
+    first = Results(ResultsConfig(path), "results")
+    first.open()
+    list(first.step(tracks(1)))
+    first.close()
+    with path.open("a") as file:
+        file.write('{"stamp_ns": 2, "fra')  # killed here
+    second = Results(ResultsConfig(path), "results")
+    second.starts = 1
+    second.open()
+    list(second.step(tracks(3)))
+    second.close()
+    assert [json.loads(line)["stamp_ns"] for line in path.read_text().splitlines()] == [1, 3]
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="choose another --out"):
         Results(ResultsConfig(tmp_path), "results").open()
