@@ -12,8 +12,14 @@ from nodes.detector import Detector, DetectorConfig
 from nodes.picture import Picture, PictureConfig
 from nodes.results import Results, ResultsConfig
 from nodes.simulated import (
-    SimulatedCamera, SimulatedCameraConfig, SimulatedEgo, SimulatedEgoConfig, SimulatedLidar, SimulatedLidarConfig,
-    SimulatedMicrophone, SimulatedMicrophoneConfig,
+    SimulatedCamera,
+    SimulatedCameraConfig,
+    SimulatedEgo,
+    SimulatedEgoConfig,
+    SimulatedLidar,
+    SimulatedLidarConfig,
+    SimulatedMicrophone,
+    SimulatedMicrophoneConfig,
 )  # fmt: skip
 from nodes.tracker import Tracker, TrackerConfig
 

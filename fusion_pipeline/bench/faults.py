@@ -44,7 +44,7 @@ def fault_figures(graph: Graph, quick: bool = False) -> Iterator[Figure]:
 
 
 def _next_output(supervisor: Supervisor, after_ns: int = 0) -> None:
-    """Wait for tracks of a set with a scan in it that was made after `after_ns`: no set that only says what is missing."""
+    """Wait for tracks of a set with a scan in it that came after `after_ns`; sets of the missing do not count."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and not supervisor.ended:
         for message in supervisor.poll(0.1):

@@ -76,7 +76,7 @@ def kitti(root: Path) -> Iterator[tuple[str, Path, Path, Doubles, Doubles]]:
 def judge(detect: Detector, scan: Path, label: Path, projection: Doubles, turn: Doubles, wanted: int) -> Frame:
     """One labelled frame with what the detector finds of class `wanted` in the camera's view."""
     points = np.fromfile(scan, np.float32).reshape(-1, 4)
-    boxes, scores, labels = detect(points[:, :3] + np.float32([0, 0, LIDAR_M]), points[:, 3])
+    boxes, scores, labels = detect(points[:, :3] + np.asarray([0, 0, LIDAR_M], np.float32), points[:, 3])
     boxes, scores = boxes[labels == wanted], scores[labels == wanted]
     pixels = _pictured(boxes, projection @ turn)
     seen = (pixels[:, 2] > 0) & (pixels[:, 0] < 1242) & (pixels[:, 2] - pixels[:, 0] > 1)
@@ -124,7 +124,7 @@ def figures(model: Path, root: Path) -> tuple[Figure, ...]:
     if not root.joinpath("kitti_raw").is_dir():
         raise FileNotFoundError(f"{root / 'kitti_raw'} does not exist; download a KITTI drive with its labels into it")
     detect = detector(model)
-    named = [(name, judge(detect, *rest, wanted=0)) for name, *rest in kitti(root)]
+    named = [(row[0], judge(detect, *row[1:], wanted=0)) for row in kitti(root)]
     frames = [frame for _, frame in named]
     return (*_precisions(frames), *_places(named))
 
@@ -161,4 +161,6 @@ def _places(named: list[tuple[str, Frame]]) -> Iterator[Figure]:
         offsets = np.stack(errors)[:, :6]
         means, spreads = offsets.mean(axis=0), offsets.std(axis=0)
         for name, mean, spread in zip(("x", "y", "z", "length", "width", "height"), means, spreads, strict=True):
-            yield Figure(f"mean error of {name}, cars within {NEAR_M:.0f} m", float(mean), "m", note=f"spread {spread:.2f} m")
+            yield Figure(
+                f"mean error of {name}, cars within {NEAR_M:.0f} m", float(mean), "m", note=f"spread {spread:.2f} m"
+            )

@@ -60,8 +60,8 @@ def as_markdown(measured: Mapping[str, Sequence[Figure]], date: str) -> str:
     about = "\n".join(f"* {name}: {value}" for name, value in machine().items())
     head = f"""# Benchmarks
 
-Printed by `fusion bench all --markdown --out BENCHMARKS.md` on {date}. Baseline and result come from the same run; a figure
-without a baseline stands alone because nothing else does the same. Missed targets say so.
+Printed by `fusion bench all --markdown --out BENCHMARKS.md` on {date}.
+Baseline and result come from the same run. Missed targets say so.
 
 {about}
 """

@@ -20,14 +20,14 @@ def evaluate(
 ) -> None:
     """Score a model on labelled KITTI frames.
 
-    Average precision for cars (moderate, 40 recall positions) with its 95 % interval, and recall within 40 m in drive 0052.
+    Average precision of cars (moderate, 40 recall positions) with 95 % intervals, and recall within 40 m in drive 0052.
     """
     from rich.console import Console
 
     from fusion_pipeline.bench import report
+    from fusion_pipeline.bench.recordings import figures
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.manifest import SHIPPED
-    from fusion_pipeline.bench.recordings import figures
 
     path = model or SHIPPED / "lidar_bev.onnx"
     if not data.is_dir():

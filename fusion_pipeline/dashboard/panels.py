@@ -152,7 +152,7 @@ def draw_from_above(
         return origin + np.column_stack([-xy[:, 1], -xy[:, 0]]) * scale
 
     for radius in range(10, 90, 10):
-        canvas.circle(*origin, radius * scale, GRID, 0.8)
+        canvas.circle(float(origin[0]), float(origin[1]), radius * scale, GRID, 0.8)
     _sounds(canvas, found, page)
     _field_of_view(canvas, camera, page)
     order = np.argsort(points_m[:, 2], kind="stable")
@@ -222,7 +222,8 @@ def draw_list(canvas: Canvas, points: int, found: Tracks | Detections) -> None:
     y, step = 62.0, 25.0
     for sound in found.sounds:
         canvas.rect(Rect(16, y - 11, 12, 12), SOUND)
-        text = f"{sound.label} {sound.score:.2f} from {math.degrees(sound.azimuth_rad):+.0f} deg, {side(sound.azimuth_rad)}"
+        degrees = math.degrees(sound.azimuth_rad)
+        text = f"{sound.label} {sound.score:.2f} from {degrees:+.0f} deg, {side(sound.azimuth_rad)}"
         canvas.text(38, y, text, TEXT, 14)
         y += step
     for row in nearest_rows(boxes):

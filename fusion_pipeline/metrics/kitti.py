@@ -1,8 +1,8 @@
 """KITTI's average precision at 40 recall points, from above and in space, with its rules of what is ignored.
 
-Rules as in the benchmark's own evaluation (Geiger et al., 2012; 40 points since 2019): truth of a neighbouring class, or
-harder than the level, counts neither way; found boxes lower than the level's least height in the picture, or lying in
-DontCare regions, are not false. Bootstrap intervals draw whole frames.
+Rules as in the benchmark's own evaluation (Geiger et al., 2012; 40 points since 2019): truth of a neighbouring class,
+or harder than the level, counts neither way; found boxes lower than the level's least height in the picture, or lying
+in DontCare regions, are not false. Bootstrap intervals draw whole frames.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ def _share_inside(boxes: Doubles, regions: Doubles) -> Doubles:
     """(N,) greatest share of each picture box (N, 4) inside one of the regions (K, 4)."""
     if not len(regions):
         return np.zeros(len(boxes))
-    low, high = np.maximum(boxes[:, None, :2], regions[None, :, :2]), np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    low, high = (
+        np.maximum(boxes[:, None, :2], regions[None, :, :2]),
+        np.minimum(boxes[:, None, 2:], regions[None, :, 2:]),
+    )
     area = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-9)
     share: Doubles = (np.prod(np.clip(high - low, 0, None), axis=2) / area[:, None]).max(axis=1)
     return share

@@ -40,7 +40,7 @@ class TrackerConfig:
 class Tracker:
     """`step` takes detections in the order of capture; `counts` has "refused" (stale stamps) and "resets".
 
-    Velocities are over ground while detections bring the vehicle's pose, and relative to the vehicle while they are not.
+    Velocities are over ground while detections bring the vehicle's pose, and relative to the vehicle otherwise.
     Ids count up from 0 and are never given twice, not even after a reset.
     """
 
