@@ -94,8 +94,8 @@ def _latency(graph: Graph, what: str, seconds: float) -> Iterator[Figure]:
     whole = np.percentile(arrivals.since("capture_ns"), [50, 95])
     outside = float(np.median(total - network))
     alone = _in_one_process(graph, n)
-    yield Figure(f"{what}: capture (mid-scan, the set's instant) to published track, p95", whole[1], "ms", "<= 100 ms",
-                 whole[1] <= 100, note=f"p50 {whole[0]:.1f} ms; half a turn of the scanner is 50 ms of it; n={n}")  # fmt: skip
+    yield Figure(f"{what}: capture (mid-scan) to published track, p95", whole[1], "ms", "<= 100 ms",
+                 whole[1] <= 100, note=f"p50 {whole[0]:.1f} ms; half a turn is 50 ms of it; n={n}")  # fmt: skip
     yield Figure("last input in hand to published track, p50", p50, "ms", baseline=alone.total_ms,
                  baseline_name="stages in one process", note=f"p95 {p95:.1f} ms")  # fmt: skip
     yield Figure("outside the network, p50", outside, "ms", "<= 12 ms", outside <= 12,

@@ -52,13 +52,14 @@ class NodeBoard:
 class Board:
     """Feed it every message that the supervisor yields."""
 
-    def __init__(self, replay: bool = False) -> None:
+    def __init__(self, replay: bool = False, tracked: bool = False) -> None:
+        """`tracked`: sets arrive as tracks, so their detections are no sets of their own."""
         self.nodes: dict[str, NodeBoard] = {}
         self.last: Tracks | Detections | None = None
         self.sets = 0
         self.first_set_ns = 0
         self._replay = replay
-        self._tracking = False
+        self._tracking = tracked
         self._recent = Timings()
         self._run = Timings(RUN_WINDOW)
         self._times_ns: deque[int] = deque()

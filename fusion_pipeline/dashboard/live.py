@@ -40,7 +40,8 @@ class LiveView:
     def __init__(
         self, supervisor: Supervisor, show: bool = True, console: Console | None = None, plain: bool | None = None
     ) -> None:
-        self.board = Board(supervisor.graph.replay)
+        graph = supervisor.graph
+        self.board = Board(graph.replay, tracked=any("tracks" in process.topics for process in graph.processes))
         self._supervisor = supervisor
         self._show = show
         self._console = console or Console(highlight=False)
