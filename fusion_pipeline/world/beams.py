@@ -30,7 +30,7 @@ class BeamTable:
 
 
 def hdl64() -> BeamTable:
-    """Velodyne HDL-64E: 32 beams 1/3 degree apart from +2 down, 32 beams 1/2 degree apart from -8.83, every 0.18."""
+    """Velodyne HDL-64E: 32 beams 1/3 degree apart from +2, 32 beams 1/2 degree apart from -8.83; azimuth step 0.18."""
     degrees = np.concatenate([2.0 - np.arange(32) / 3, -8.83 - np.arange(32) / 2])
     return BeamTable("HDL-64E", tuple(np.deg2rad(degrees).tolist()), float(np.deg2rad(0.18)))
 
