@@ -111,6 +111,8 @@ class SimulatedSensor(ABC, Generic[Config, Made]):
         """Build the street and simulate once, so that the first message is on time. Raises SetupError."""
         from fusion_pipeline.world.ring_street import ring_street
 
+        if not 0 < self.config.rate_hz < SECOND_NS:
+            raise SetupError(f"rate_hz of {self.config.topic} is {self.config.rate_hz:g}; write how many a second")
         self.drive: Drive = ring_street(self.config.seed, self.audible)
         self.rig = Rig.load(self.config.rig)
         try:
