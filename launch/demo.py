@@ -36,10 +36,10 @@ def graph(
 ) -> Graph:
     """Simulated camera, LiDAR, microphones and odometry of the street `seed`, through the vehicle's pipeline."""
     processes = [
-        Process(SimulatedCamera, SimulatedCameraConfig(RIG, seed=seed)),
-        Process(SimulatedLidar, SimulatedLidarConfig(RIG, seed=seed)),
-        Process(SimulatedMicrophone, SimulatedMicrophoneConfig(RIG, seed=seed)),
-        Process(SimulatedEgo, SimulatedEgoConfig(RIG, seed=seed)),
+        Process(SimulatedCamera, SimulatedCameraConfig(RIG, seed=seed), name="camera.front"),
+        Process(SimulatedLidar, SimulatedLidarConfig(RIG, seed=seed), name="lidar.top"),
+        Process(SimulatedMicrophone, SimulatedMicrophoneConfig(RIG, seed=seed), name="microphone.roof"),
+        Process(SimulatedEgo, SimulatedEgoConfig(RIG, seed=seed), name="ego"),
         Process(Aligner, AlignerConfig(RIG, topics=SENSORS)),
         Process(Detector, DetectorConfig(model, RIG, threads=threads)),
         Process(Tracker, TrackerConfig()),

@@ -1,4 +1,4 @@
-"""The simulated vehicle as a launch file: `fusion launch launch/simulate.py --set simulatedlidar.top.seed=3`.
+"""The simulated vehicle as a launch file: `fusion launch launch/simulate.py --set detector.min_score=0.4`.
 
 `fusion demo` starts the same graph, with a picture and a line of JSON for each set where they are asked for.
 """
