@@ -73,7 +73,7 @@ def samples() -> tuple[Message, ...]:
     return (
         camera, scan, audio, ego,
         SensorSet(_header("set"), (scan,), (camera,), (audio,), (ego,), (Missing("camera/rear", "silent"),)),
-        Detections(_header("detections"), *found), Tracks(_header("tracks"), *found),
+        Detections(_header("detections"), *found, (ego,)), Tracks(_header("tracks"), *found, (ego,)),
         Health(_header("health/lidar"), "lidar", 42, "ready", "fine", timings, *[counts] * 4),
         LogTime(_header("logtime")),
     )  # fmt: skip

@@ -59,13 +59,17 @@ def cropped(item: Target, size: tuple[int, int], rng: np.random.Generator) -> tu
 
 def batches(cache: Path, schedule: Schedule, skip: int = 0) -> Iterator[dict[str, torch.Tensor]]:
     """Endless batches, prepared by a thread; `skip` changes their order after a restart."""
+    if not any(cache.glob("???????.npz")):
+        raise FileNotFoundError(
+            f"{cache} holds no scans; fill it with python -m fusion_pipeline.train.cache {cache} 0 1000 1"
+        )
     ready: queue.Queue[dict[str, torch.Tensor]] = queue.Queue(maxsize=6)
 
     def work() -> None:
         rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
         while True:
             there = np.asarray(sorted(cache.glob("???????.npz")), object)
-            for paths in np.array_split(rng.permutation(there), len(there) // schedule.batch):
+            for paths in np.array_split(rng.permutation(there), max(1, len(there) // schedule.batch)):
                 items = [target(augment(load(p), rng), raster) for p in paths]
                 cuts = [cropped(item, schedule.crop, rng) for item in items]
                 rows = []
