@@ -38,7 +38,7 @@ def assert_is_room(scan: LidarScan) -> None:
     by_height = np.argsort(ELEVATIONS_DEG)[::-1]  # ring 0 is the top beam
     laser = by_height[scan.ring]
     elevation = np.radians(np.array(ELEVATIONS_DEG))[laser]
-    x, y, z = scan.xyz_m.astype(np.float64).T
+    x, y, _ = scan.xyz_m.astype(np.float64).T
     azimuth = np.degrees(np.arctan2(-y, x)) % 360
     distance = np.array([room(int(n), a) for n, a in zip(laser, azimuth, strict=True)])
     expected = np.stack(
