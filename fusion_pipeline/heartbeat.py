@@ -25,6 +25,7 @@ class Heartbeat(threading.Thread):
         self._done = threading.Event()
 
     def run(self) -> None:
+        """Publish until stopped."""
         # The bus is opened in this thread: a ZeroMQ socket belongs to the thread that uses it.
         from fusion_pipeline.transport.zeromq import ZeromqBus
 

@@ -101,10 +101,14 @@ def sweep(base: Path) -> int:
     return swept
 
 
+def state_folder() -> Path:
+    """Where the folders of runs lie: $XDG_STATE_HOME/fusion, by default below ~/.local/state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "fusion"
+
+
 def output_folder(name: str) -> Path:
-    """A new folder for logs and the effective configuration of a run, below $XDG_STATE_HOME/fusion."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    folder = state / "fusion" / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}"
+    """A new folder for logs and the effective configuration of a run, in `state_folder`."""
+    folder = state_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

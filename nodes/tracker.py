@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from fusion_pipeline.messages import Detections, Message
 from fusion_pipeline.node import Stage
-from fusion_pipeline.track.tracker import Tracker as Tracks
-from fusion_pipeline.track.tracker import TrackerConfig
+from fusion_pipeline.track.config import TrackerConfig
 
 
 class Tracker(Stage[TrackerConfig]):
@@ -22,6 +21,8 @@ class Tracker(Stage[TrackerConfig]):
 
     def open(self) -> None:
         """Start with no track."""
+        from fusion_pipeline.track.tracker import Tracker as Tracks
+
         self._tracks = Tracks(self.config)
 
     def step(self, message: Message) -> Iterator[Message]:

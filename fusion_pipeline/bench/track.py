@@ -11,7 +11,8 @@ from fusion_pipeline.arrays import Array, Doubles
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.messages import Boxes, Detections, Header
-from fusion_pipeline.track.tracker import Tracker, TrackerConfig
+from fusion_pipeline.track.config import TrackerConfig
+from fusion_pipeline.track.tracker import Tracker
 
 OBJECTS, NOISE_M, STEP_NS = 100, 0.25, SECOND_NS // 10
 LIMIT_MS = 2.0

@@ -17,7 +17,6 @@ import numpy as np
 
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, now_ns
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Message
-from fusion_pipeline.rig import Rig
 from fusion_pipeline.sensors.beat import on_beat
 from fusion_pipeline.sensors.retry import Report, SetupError
 
@@ -109,6 +108,7 @@ class SimulatedSensor(ABC, Generic[Config, Made]):
 
     def prepare(self) -> None:
         """Build the street and simulate once, so that the first message is on time. Raises SetupError."""
+        from fusion_pipeline.rig import Rig
         from fusion_pipeline.world.ring_street import ring_street
 
         if not 0 < self.config.rate_hz < SECOND_NS:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from fusion_pipeline.messages import Boxes, Detections, Header
-from fusion_pipeline.track.tracker import Tracker, TrackerConfig
+from fusion_pipeline.track.config import TrackerConfig
+from fusion_pipeline.track.tracker import Tracker
 
 
 def detections(stamp_ns: int, xy: np.ndarray) -> Detections:

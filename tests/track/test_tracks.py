@@ -11,7 +11,8 @@ from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import Boxes, Detections, EgoMotion, Header, Tracks
-from fusion_pipeline.track.tracker import Tracker, TrackerConfig
+from fusion_pipeline.track.config import TrackerConfig
+from fusion_pipeline.track.tracker import Tracker
 
 CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
 START_NS, STEP_NS = 10**18, SECOND_NS // 10
