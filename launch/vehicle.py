@@ -28,7 +28,7 @@ MODEL = SHIPPED / "lidar_bev.onnx"
 graph = Graph(
     (
         Process(Camera, CameraConfig("/dev/video0", name="front")),
-        Process(Lidar, VelodyneConfig("udp://0.0.0.0:2368", model="HDL-64E", name="top")),
+        Process(Lidar, VelodyneConfig("udp://0.0.0.0:2368", model="VLP-32C", name="top")),
         Process(Microphone, MicrophoneConfig("hw:1", name="roof", channels=4)),
         Process(Aligner, AlignerConfig(RIG, deadline_ms=60)),
         Process(Detector, DetectorConfig(MODEL, RIG, threads=2)),
