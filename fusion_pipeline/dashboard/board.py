@@ -102,6 +102,11 @@ class Board:
         """Messages that were passed over, overwritten or lost, in all nodes."""
         return sum(total(losses(node.health.dropped)) for node in self.nodes.values() if node.health is not None)
 
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong at present, in words: nodes that say of themselves that they are degraded or have failed."""
+        said = ((label, node.health) for label, node in sorted(self.nodes.items()) if node.health is not None)
+        return tuple(f"{label}: {health.detail}" for label, health in said if health.state in ("degraded", "failed"))
+
     def refused(self) -> int:
         """Messages that could not be used, in all nodes."""
         return sum(total(node.health.refused) for node in self.nodes.values() if node.health is not None)

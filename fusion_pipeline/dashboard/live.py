@@ -108,6 +108,7 @@ class LiveView:
             parts.append(_nearest(board.last))
             parts.extend(f"{t.stage}: p50 {t.p50_ms:.1f} ms, p95 {t.p95_ms:.1f} ms" for t in board.end_to_end()[:1])
         parts.append(f"dropped {board.dropped()}, refused {board.refused()}")
+        parts.extend(board.troubles())
         return "; ".join(parts)
 
     def summary(self) -> None:
@@ -116,6 +117,8 @@ class LiveView:
         stages = (*self.board.whole_run(), *self.board.elsewhere())
         if stages:
             self._console.print(latency_table(stages, "latency table"))
+        for trouble in self.board.troubles():
+            self._console.print(Text(trouble), style="yellow", soft_wrap=True)
         restarts = sum(len(child.restarts) for child in self._supervisor.children.values())
         self._console.print(
             f"{self.board.sets} sets in {self.elapsed_s:.1f} s; dropped {self.board.dropped()}, "

@@ -17,6 +17,7 @@ from fusion_pipeline.dashboard.board import IN_HAND, IN_STAGES, SINCE_CAPTURE, B
 from fusion_pipeline.dashboard.live import LiveView
 from fusion_pipeline.dashboard.tables import side
 from fusion_pipeline.graph import Graph
+from fusion_pipeline.messages import Header, Health
 from fusion_pipeline.supervisor import Event, Supervisor
 
 
@@ -97,6 +98,13 @@ def test_the_screen_shows_nodes_boxes_and_sounds() -> None:
     ):  # fmt: skip
         assert part in page, part
     assert page.index("pedestrian") < page.index(" car ")  # the nearest comes first
+
+
+def test_a_node_in_trouble_is_named() -> None:
+    board = Board()
+    board.feed(Health(Header("health/camera", 1, 1), "camera", 7, "degraded", "cannot open /dev/video0"))
+    board.feed(Health(Header("health/lidar", 1, 1), "lidar", 8, "ready", "HDL-64E"))
+    assert board.troubles() == ("camera: cannot open /dev/video0",)
 
 
 def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
