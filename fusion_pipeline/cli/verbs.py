@@ -54,6 +54,14 @@ VERBS: dict[str, Verb] = {
         "Check this machine: libraries, GPU providers, clock, shared memory, devices.",
         ("fusion doctor", "fusion doctor --json"),
     ),
+    "sim": Verb(
+        f"{_CLI}.sim:sim",
+        "Simulate camera, LiDAR and sound of a scenario, with the exact truth beside them.",
+        (
+            "fusion sim city_street --seconds 20 -o street.mcap",
+            "fusion sim city_street --fault camera/front.offset_ms=20 --fault lidar/top.yaw_deg=0.5",
+        ),
+    ),
     "eval": Verb(
         f"{_CLI}.eval:evaluate",
         "Score a model on labelled KITTI frames.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -69,6 +70,10 @@ class McapWriter:
         if not 0 <= at - self._flushed < FLUSH_NS:
             self._flushed = at
             self._writer.flush()
+
+    def note(self, topic: str, table: Mapping[str, object], at_ns: int) -> None:
+        """Append a JSON object that is no message, such as the truth of a simulation."""
+        self._json(topic).log(dict(table), log_time=at_ns)
 
     def close(self) -> None:
         """Write the index; the file can be opened without it, but not quickly."""

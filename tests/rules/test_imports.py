@@ -34,6 +34,7 @@ ALLOWED = {
     ("graph", "overrides"), ("overrides", "graph"),  # --set is part of reading a graph
     ("process", "heartbeat"),  # a process has one
     ("cli", "nodes"),  # `fusion record` adds a recorder to a graph
+    ("cli", "calibration"),  # `fusion sim` takes the demo's rig where none is named
 }  # fmt: skip
 HOMES: dict[str, tuple[str, ...]] = {
     "zmq": ("fusion_pipeline.transport", "fusion_pipeline.bench.transport"),  # the benchmark's baseline is plain pyzmq

@@ -1,0 +1,176 @@
+"""A drive as its sensors report it, message by message, with the truth beside: the library behind `fusion sim`."""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fusion_pipeline.arrays import Ints
+from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
+from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
+from fusion_pipeline.rig import Rig
+from fusion_pipeline.world.camera import SimulatedCamera
+from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
+from fusion_pipeline.world.sound import Hearing, SoundField
+from fusion_pipeline.world.sweep import SimulatedSweep
+from fusion_pipeline.world.truth import Truth, ego_motion, truth_at
+
+START_NS = 1_767_225_600 * SECOND_NS  # 1 January 2026: a log does not depend on the day on which it is made
+TURN_NS = 100 * MILLISECOND_NS
+CHUNK_NS = 20 * MILLISECOND_NS
+PICTURE_NS = 20 * MILLISECOND_NS  # from exposure until a picture is in hand
+AUDIO_HZ = 16_000
+EGO = "ego/odometry"
+AHEAD_NS = SECOND_NS  # messages are planned this far ahead, so that late ones find their place
+
+Sensed = CameraFrame | LidarScan | AudioChunk | EgoMotion
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What arrived, or, where a LiDAR's turn has its middle, what is true then."""
+
+    message: Sensed | None = None
+    truth: Truth | None = None
+    tracks: Tracks | None = None  # the truth's boxes as tracks on the topic "truth"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    period_ns: int
+    ready_ns: int  # after the instant, before the fault's own delay
+    make: Callable[[int, Header], Sensed]
+    first_ns: int = 0  # of what was captured, relative to the instant
+
+
+@dataclass(order=True, slots=True)
+class _Planned:
+    arrival_ns: int
+    topic: str
+    instant_ns: int
+    stamp_ns: int = field(compare=False)
+
+
+class Simulation:
+    """One drive with one rig. `rig` is what the log says; faults move the sensors away from it.
+
+    `truth_hz` truths come each second, at the beginning of the world and on.
+    """
+
+    def __init__(
+        self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0
+    ) -> None:
+        self.drive, self.rig = drive, rig
+        self.faults = dict(faults or {})
+        self._seed, self._period_ns = seed, round(SECOND_NS / hz)
+        self._seen: dict[str, tuple[int, Ints]] = {}  # topic -> instant, points or pixels by actor
+        self._streams = self._set_up(true_rig(rig, self.faults))
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The sensors' topics."""
+        return tuple(self._streams)
+
+    def run(self, seconds: float, start_ns: int = START_NS) -> Iterator[Frame]:
+        """Messages in order of arrival, and truths, of `seconds` of the drive."""
+        planned: list[_Planned] = []
+        pending = dict.fromkeys(self._streams, 0)
+        end_ns, truth_ns, horizon_ns = start_ns + round(seconds * SECOND_NS), start_ns, start_ns
+        while planned or horizon_ns < end_ns:
+            if horizon_ns < end_ns and (not planned or planned[0].arrival_ns > horizon_ns - AHEAD_NS):
+                horizon_ns += AHEAD_NS
+                for topic in self._streams:
+                    pending[topic] = self._plan(planned, topic, pending[topic], start_ns, min(horizon_ns, end_ns))
+                continue
+            item = heapq.heappop(planned)
+            while truth_ns + TURN_NS <= item.arrival_ns and truth_ns < end_ns:
+                yield self._truth(truth_ns, start_ns)
+                truth_ns += self._period_ns
+            stream = self._streams[item.topic]
+            header = Header(item.topic, item.stamp_ns, item.arrival_ns, frame=item.topic)
+            yield Frame(stream.make(item.instant_ns, header))
+        while truth_ns < end_ns:
+            yield self._truth(truth_ns, start_ns)
+            truth_ns += self._period_ns
+
+    def _plan(self, planned: list[_Planned], topic: str, number: int, start_ns: int, until_ns: int) -> int:
+        """Plan the messages whose instants lie before `until_ns`; the number of the first that does not."""
+        stream, fault = self._streams[topic], self.faults.get(topic, PERFECT)
+        while (instant_ns := start_ns + number * stream.period_ns) < until_ns:
+            rng = np.random.default_rng([self._seed, zlib.crc32(topic.encode()), number])
+            number += 1
+            dropped = rng.random() < fault.drop
+            stamp_ns = fault.stamp_ns(instant_ns + stream.first_ns, start_ns, rng)
+            arrival_ns = fault.arrival_ns(instant_ns + stream.ready_ns, rng)
+            if not dropped:
+                heapq.heappush(planned, _Planned(arrival_ns, topic, instant_ns, stamp_ns))
+        return number
+
+    def _truth(self, instant_ns: int, start_ns: int) -> Frame:
+        seen = {topic: hits for topic, (instant, hits) in self._seen.items() if instant == instant_ns}
+        clocks = {
+            topic: fault.offset_ms + (instant_ns - start_ns) * fault.drift_ppm * 1e-6 / MILLISECOND_NS
+            for topic, fault in self.faults.items()
+        }
+        truth = truth_at(self.drive, instant_ns, seen, clocks, self.faults)
+        ego = ego_motion(self.drive, instant_ns, EGO, start_ns)
+        tracks = Tracks(Header("truth", instant_ns, instant_ns), truth.class_names, truth.boxes, egos=(ego,))
+        return Frame(truth=truth, tracks=tracks)
+
+    def _set_up(self, rig: Rig) -> dict[str, _Stream]:
+        streams: dict[str, _Stream] = {}
+        for topic, lidar in rig.lidars.items():
+            sweep = SimulatedSweep(self.drive, lidar)
+            streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
+        for topic, camera in rig.cameras.items():
+            look = SimulatedCamera(self.drive, camera)
+            streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look))
+        for topic, array in rig.audios.items():
+            microphones = array.vehicle_from_sensor.apply(array.microphones_m)
+            dead = self.faults.get(topic, PERFECT).dead
+            hearing = Hearing(dead=(dead,) if dead >= 0 else ())
+            drive = self.drive
+            sound = SoundField(drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, AUDIO_HZ, hearing)
+            streams[topic] = _Stream(CHUNK_NS, CHUNK_NS, self._chunk(sound))
+        streams[EGO] = _Stream(SECOND_NS // 50, 0, self._ego)
+        return streams
+
+    def _scan(self, topic: str, sweeper: SimulatedSweep) -> Callable[[int, Header], Sensed]:
+        def make(instant_ns: int, header: Header) -> LidarScan:
+            sweep = sweeper.sweep(self.drive.seconds(instant_ns), instant_ns % self.drive.period_ns)
+            self._count(topic, instant_ns, sweep.actors)
+            turn_ns = (sweep.turn * TURN_NS).astype(np.int32)
+            return LidarScan(header, TURN_NS, sweep.xyz_m, sweep.intensity, sweep.ring.astype(np.uint16), turn_ns)
+
+        return make
+
+    def _picture(self, topic: str, camera: SimulatedCamera) -> Callable[[int, Header], Sensed]:
+        def make(instant_ns: int, header: Header) -> CameraFrame:
+            pixels = camera.picture(self.drive.seconds(instant_ns), instant_ns % self.drive.period_ns)
+            surfaces = camera.view.surfaces
+            self._count(topic, instant_ns, camera.view.actors[surfaces.ids[surfaces.inverse > 0]])
+            height, width = pixels.shape[:2]
+            return CameraFrame(header, "bgr8", height, width, pixels)
+
+        return make
+
+    def _chunk(self, sound: SoundField) -> Callable[[int, Header], Sensed]:
+        count = CHUNK_NS * AUDIO_HZ // SECOND_NS
+
+        def make(instant_ns: int, header: Header) -> AudioChunk:
+            first = instant_ns % self.drive.period_ns * AUDIO_HZ // SECOND_NS
+            return AudioChunk(header, AUDIO_HZ, sound.pcm(first, count))
+
+        return make
+
+    def _ego(self, instant_ns: int, header: Header) -> EgoMotion:
+        return replace(ego_motion(self.drive, instant_ns, EGO, START_NS), header=replace(header, frame="odometry"))
+
+    def _count(self, topic: str, instant_ns: int, actors: Ints) -> None:
+        hits = np.bincount(actors[actors >= 0], minlength=len(self.drive.actors))
+        self._seen[topic] = instant_ns, hits.astype(np.int64)
