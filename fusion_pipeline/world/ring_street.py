@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,13 +12,14 @@ from fusion_pipeline.world.bodies import BODIES, CAR_STYLES, car, tree
 from fusion_pipeline.world.drive import Actor, Body, Drive
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, cylinder, leaves
-from fusion_pipeline.world.motion import Track
+from fusion_pipeline.world.motion import STEP_S, Track
 from fusion_pipeline.world.paint import painted, street_ground
 from fusion_pipeline.world.scene import CLASSES
 from fusion_pipeline.world.sound import SoundSource
 from fusion_pipeline.world.sources import synthesise
 
 RING_M, PERIOD_S, LANE_M = 480.0, 60.0, 3.3
+PEOPLE, TURN_S = 26, 1.5
 EGO_LAPS, AMBULANCE_LAPS = 1, 2  # 8 and 16 m/s
 SIZES: dict[str, tuple[str, tuple[float, float, float]]] = {
     "van": ("car", (4.9, 1.9, 2.1)), "truck": ("truck", (8.2, 2.5, 3.3)), "bus": ("truck", (11.0, 2.5, 3.1)),
@@ -68,16 +70,21 @@ class _Builder:
 
         return Track.from_function(place, PERIOD_S)
 
-    def _there_and_back(self, start_m: float, across_m: float, reach_m: float) -> Track:
-        """Walk `reach_m` along the street and back within a period, turning in a small circle at both ends."""
+    def _there_and_back(self, middle_m: float, across_m: float, reach_m: float, sway_m: float) -> Track:
+        """Go `reach_m` along the street and back within a period; turn round in TURN_S."""
         phase = float(self.rng.uniform(0, 2 * np.pi))
 
         def place(times: Doubles) -> Doubles:
             angle = 2 * np.pi * times / PERIOD_S + phase
-            x = start_m + reach_m / 2 * np.arcsin(0.995 * np.sin(angle)) * 2 / np.pi
-            return np.stack([x, across_m + 0.4 * np.cos(angle), np.zeros_like(x)], axis=1)
+            x = middle_m + reach_m / 2 * np.arcsin(0.995 * np.sin(angle)) * 2 / np.pi
+            return np.stack([x, across_m + sway_m * np.cos(angle), np.zeros_like(x)], axis=1)
 
-        return Track.from_function(place, PERIOD_S)
+        track = Track.from_function(place, PERIOD_S)
+        half = round(TURN_S / STEP_S / 2)
+        yaws = track.yaws_rad
+        lapped = np.concatenate([yaws[-half:] - track.turn_rad, yaws, yaws[:half] + track.turn_rad])
+        smooth = np.convolve(lapped, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+        return replace(track, yaws_rad=smooth)
 
     def _put(self, kind: str, track: Track, lacquer: tuple[float, float, float] | None = None) -> Actor:
         rng = self.rng
@@ -122,13 +129,15 @@ class _Builder:
                 along += float(self.rng.uniform(5.6, 7.5))
 
     def _people(self) -> None:
-        for _ in range(26):
-            side = float(self.rng.choice([-1.0, 1.0]))
-            across = side * (LANE_M + self.rng.uniform(3.2, 5.8))
-            reach = float(self.rng.uniform(15, 38))
-            self._put("pedestrian", self._there_and_back(float(self.rng.uniform(0, RING_M)), across, reach))
-        for start in (70.0, 190.0, 310.0, 430.0):
-            rider = self._there_and_back(start, -(LANE_M + 2.9), float(self.rng.uniform(70, 110)))
+        apart = RING_M / (PEOPLE // 2)
+        for number in range(PEOPLE):  # each keeps to a stretch of pavement of its own
+            across = (1 if number % 2 else -1) * (LANE_M + self.rng.uniform(4.8, 5.7))
+            middle = apart * (number // 2 + float(self.rng.uniform(0.45, 0.55)))
+            self._put(
+                "pedestrian", self._there_and_back(middle, across, float(self.rng.uniform(0.4, 0.85)) * apart, 0.4)
+            )
+        for start in (70.0, 190.0, 310.0, 430.0):  # between the trees and those who walk
+            rider = self._there_and_back(start, -(LANE_M + 3.5), float(self.rng.uniform(70, 110)), 0.15)
             self._put("two-wheeler", rider)
 
     def _houses(self) -> None:

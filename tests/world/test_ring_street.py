@@ -131,7 +131,7 @@ def test_whoever_moves_looks_where_it_goes(drive: Drive) -> None:
         values, rates = actor.track.sample(times)
         if actor.moves:
             gap = np.angle(np.exp(1j * (np.arctan2(rates[:, 1], rates[:, 0]) - values[:, 3])))
-            assert np.mean(np.abs(gap) < 0.05) > 0.97, actor.kind
+            assert np.mean(np.abs(gap) < 0.05) > 0.93, actor.kind  # turning round takes 1.5 s, twice a minute
         else:
             np.testing.assert_allclose(rates, 0.0, atol=1e-9)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ring_street import PERIOD_S, ring_street
+from fusion_pipeline.world.scenarios import car_park, construction_site, crossing, highway, robot_yard
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,17 @@ class Scenario:
 
 SCENARIOS: dict[str, Scenario] = {
     "city_street": Scenario("a ring street with houses, traffic, people and an ambulance", ring_street, PERIOD_S),
+    "crossing_occluded_siren": Scenario(
+        "an ambulance from a side street, heard before it is seen; we brake", crossing.build, crossing.SECONDS
+    ),
+    "highway": Scenario("three lanes each way, lorries with trailers", highway.build, highway.SECONDS),
+    "car_park": Scenario("parked cars, people with trolleys, a car that reverses", car_park.build, car_park.SECONDS),
+    "construction_site": Scenario(
+        "a lane dug up: barriers, cones, workers, a digger", construction_site.build, construction_site.SECONDS
+    ),
+    "robot_yard": Scenario(
+        "a mobile robot among people, pallets and a fork-lift", robot_yard.build, robot_yard.SECONDS
+    ),
 }
 
 
