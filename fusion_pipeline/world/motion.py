@@ -7,7 +7,7 @@ of laps by then, so nothing jumps: a track adds `shift_m` for every period that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -39,13 +39,15 @@ class State:
 class Track:
     """A trajectory: K samples `STEP_S` apart that cover one period of `K * STEP_S` seconds.
 
-    Sample K would be sample 0 moved by `shift_m` and turned by `turn_rad`.
+    Sample K would be sample 0 moved by `shift_m` and turned by `turn_rad`; a track that is not `periodic` jumps there,
+    and its speed at either end is that of its own samples.
     """
 
     positions_m: Doubles  # (K, 3)
     yaws_rad: Doubles  # (K,) unwrapped
     shift_m: Doubles  # (3,) how far a period carries it
     turn_rad: float = 0.0
+    periodic: bool = True
 
     def __post_init__(self) -> None:
         require_shape("track.positions_m", self.positions_m, None, 3)
@@ -79,7 +81,7 @@ class Track:
             headings = headings[np.where(last < 0, int(np.argmax(moving)), last)]
         headings = np.unwrap(headings)
         if not periodic:
-            return cls(path[:-1], headings[:-1], np.zeros(3))
+            return cls(path[:-1], headings[:-1], np.zeros(3), periodic=False)
         turn = 2 * np.pi * round(float(headings[-1] - headings[0]) / (2 * np.pi))
         return cls(path[:-1], headings[:-1], path[-1] - path[0], turn)
 
@@ -104,7 +106,7 @@ class Track:
 
     def raised(self, height_m: float) -> Self:
         """The same track `height_m` higher: where a source sits above the ground."""
-        return type(self)(self.positions_m + np.array([0.0, 0.0, height_m]), self.yaws_rad, self.shift_m, self.turn_rad)
+        return replace(self, positions_m=self.positions_m + np.array([0.0, 0.0, height_m]))
 
     def at(self, time_s: float) -> State:
         """State at any time, also negative or beyond the period."""
@@ -122,9 +124,21 @@ class Track:
         return np.einsum("kn,knd->kd", powers, knots), np.einsum("kn,knd->kd", slopes, knots)
 
     def _knots(self, index: NDArray[np.int64]) -> Doubles:
-        lap, sample = np.divmod(index, len(self.positions_m))
+        count = len(self.positions_m)
+        if not self.periodic:
+            return self._within(index, count)
+        lap, sample = np.divmod(index, count)
         moved = self.positions_m[sample] + lap[..., None] * self.shift_m
         return np.concatenate([moved, (self.yaws_rad[sample] + lap * self.turn_rad)[..., None]], axis=-1)
+
+    def _within(self, index: NDArray[np.int64], count: int) -> Doubles:
+        """Knots that never reach into another period: beyond its ends a track goes straight on."""
+        local = index - (index[:, 1] // count * count)[:, None]
+        inside = np.clip(local, 0, count - 1)
+        inner = np.clip(inside + np.sign(inside - local), 0, count - 1)
+        rows = np.concatenate([self.positions_m, self.yaws_rad[:, None]], axis=1)
+        beyond = np.abs(local - inside)[..., None]
+        return np.asarray(rows[inside] + beyond * (rows[inside] - rows[inner]), np.float64)
 
 
 _CATMULL = np.array([[0.0, -0.5, 1.0, -0.5], [1.0, 0.0, -2.5, 1.5], [0.0, 0.5, 2.0, -1.5], [0.0, 0.0, -0.5, 0.5]])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from calibration import rig
 from fusion_pipeline.cli.dispatch import run
@@ -95,11 +96,14 @@ def test_a_turned_lidar_turns_its_points(drive: Drive) -> None:
     assert isinstance(straight, LidarScan)
     assert isinstance(turned, LidarScan)
 
-    def facade(scan: LidarScan) -> float:
-        high = scan.xyz_m[(scan.xyz_m[:, 2] > 0.5) & (scan.xyz_m[:, 1] > 9) & (scan.xyz_m[:, 0] < 40)]
-        return float(np.degrees(np.arctan(np.polyfit(high[:, 0], high[:, 1], 1)[0])))
+    tree = cKDTree(straight.xyz_m)
 
-    assert facade(straight) - facade(turned) == pytest.approx(3.0, abs=0.7)
+    def apart_m(turn_deg: float) -> float:
+        c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+        far = turned.xyz_m[(np.hypot(turned.xyz_m[:, 0], turned.xyz_m[:, 1]) > 8) & (turned.xyz_m[:, 2] > -1)]
+        return float(np.median(tree.query(far @ np.asarray([[c, s, 0], [-s, c, 0], [0, 0, 1]]))[0]))
+
+    assert apart_m(3.0) < 0.6 * min(apart_m(0.0), apart_m(2.0), apart_m(4.0))
 
 
 def test_truth_counts_what_the_sensors_saw(drive: Drive) -> None:

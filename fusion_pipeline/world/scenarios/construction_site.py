@@ -38,16 +38,16 @@ def build(seed: int, audible: bool) -> Drive:
     stage.put("truck", stage.still(WORK_M[1] - 4, LANE_M / 2 + 0.7, 180.0), (0.85, 0.55, 0.1))
     for number in range(6):
         x = WORK_M[0] + 4 + 7.5 * number
-        y = LANE_M + 1.4 + float(rng.uniform(0.0, 1.2))
+        y = LANE_M + 2.1 + float(rng.uniform(0.0, 0.8))
         goal = (x + float(rng.uniform(-3, 3)), y)
         stage.put(
             "pedestrian", stage.walk([(x, y), goal], float(rng.uniform(0.4, 1.1)), float(rng.uniform(0, 5))), SAFETY
         )
     for x, y in ((WORK_M[0] + 8, LANE_M + WALK_M + 2.5), (WORK_M[0] + 20, LANE_M + WALK_M + 2.5)):
         stage.scenery(block((6.0, 2.4, 2.6), (x, y, 0), Material.PAINT), (0.15, 0.35, 0.55))
-    for _ in range(5):
-        x, y = float(rng.uniform(345, 440)), -LANE_M - float(rng.uniform(0.8, WALK_M - 0.6))
-        stage.put("pedestrian", stage.walk([(x, y), (x - float(rng.uniform(8, 25)), y)], float(rng.uniform(1.0, 1.6))))
+    for number in range(5):
+        x, y = 352.0 + 20 * number, -LANE_M - float(rng.uniform(0.9, WALK_M - 0.6))
+        stage.put("pedestrian", stage.walk([(x, y), (x - float(rng.uniform(6, 14)), y)], float(rng.uniform(0.7, 1.2))))
     for side in (-1, 1):
         along = 300.0
         while along < 520:

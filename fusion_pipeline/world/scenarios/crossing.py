@@ -28,7 +28,7 @@ def build(seed: int, audible: bool) -> Drive:
     def until_clear(t: float) -> float | None:
         return line if t < CLEAR_S else None
 
-    ours = follow([Driver(line - 85.0, 4.4, 11.0), Driver(line - 103.0, 4.4, 11.0)], SECONDS, until_clear)
+    ours = follow([Driver(line - 66.0, 4.4, 11.0), Driver(line - 86.0, 4.4, 11.0)], SECONDS, until_clear)
     ego = stage.along(ours[0], -LANE_M / 2)
     stage.sound("engine", stage.put("car", stage.along(ours[1], -LANE_M / 2)), 76.0, 0.5)
     theirs = follow([Driver(line - 60.0, 4.6, 10.0), Driver(line - 78.0, 4.6, 10.0)], SECONDS, until_clear)

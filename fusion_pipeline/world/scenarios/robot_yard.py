@@ -36,7 +36,7 @@ def build(seed: int, audible: bool) -> Drive:
                     _pallets(high).placed((float(x), row + float(rng.normal(0, 0.15)), 0.0)), (0.55, 0.40, 0.22)
                 )
     for number in range(9):
-        x, y = YARD_X[0] + 7 + 5.5 * number, float(rng.choice([-1, 1])) * float(rng.uniform(2.6, 5.0))
+        x, y = YARD_X[0] + 7 + 5.5 * number, float(rng.choice([-1, 1])) * float(rng.uniform(2.6, 3.9))
         goal = (x + float(rng.uniform(-2.2, 2.2)), y + float(rng.uniform(-0.4, 0.4)))
         person = stage.put(
             "pedestrian", stage.walk([(x, y), goal], float(rng.uniform(0.6, 1.3)), float(rng.uniform(0, 8)))
@@ -46,7 +46,7 @@ def build(seed: int, audible: bool) -> Drive:
     def round_trip(times: Doubles) -> Doubles:
         angle = 2 * np.pi * times / SECONDS
         x = (YARD_X[0] + YARD_X[1]) / 2 + 20 * np.sin(angle)
-        return np.stack([x, 8.0 + 0.8 * np.cos(angle), np.zeros_like(x)], axis=1)
+        return np.stack([x, 7.6 + 2.2 * np.cos(angle), np.zeros_like(x)], axis=1)
 
     lift = Track.from_function(round_trip, SECONDS)
     truck = stage.thing("fork-lift", "other", (3.4, 1.2, 2.2), lift, _fork_lift(), (0.92, 0.70, 0.10))

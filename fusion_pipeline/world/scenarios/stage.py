@@ -53,7 +53,7 @@ class Stage:
         x = np.asarray(places_m, np.float64)
         yaw = np.pi if backwards else 0.0
         ways = np.stack([LENGTH_M - x if backwards else x, np.full_like(x, y), np.zeros_like(x)], axis=1)
-        return Track(ways[:-1], np.full(len(x) - 1, yaw), np.zeros(3))
+        return Track(ways[:-1], np.full(len(x) - 1, yaw), np.zeros(3), periodic=False)
 
     def walk(self, waypoints: list[tuple[float, float]], speed_mps: float, wait_s: float = 0.0) -> Track:
         """A track through places, then standing."""
