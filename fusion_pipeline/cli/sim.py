@@ -20,6 +20,7 @@ def sim(
     rig: Annotated[
         Path | None, typer.Option("--rig", help="Rig file; default: the demo's.", show_default=False)
     ] = None,
+    lidar: Annotated[str, typer.Option("--lidar", help="Whose beams: VLP-16, OS1-128, ...")] = "HDL-64E",
     faults: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,6 +40,7 @@ def sim(
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.logs.mcap_writer import McapWriter
     from fusion_pipeline.rig import Rig
+    from fusion_pipeline.world.beams import beam_table
     from fusion_pipeline.world.faults import parse_faults
     from fusion_pipeline.world.scenarios import SCENARIOS, scenario
     from fusion_pipeline.world.simulation import EGO, Simulation
@@ -53,7 +55,9 @@ def sim(
         family = scenario(name)
         believed = Rig.load(rig or shipped("demo"))
         wrong = parse_faults(faults or (), (*believed.topics, EGO))
-        simulation = Simulation(family.build(seed, bool(believed.audios)), believed, seed, wrong)
+        simulation = Simulation(
+            family.build(seed, bool(believed.audios)), believed, seed, wrong, beams=beam_table(lidar)
+        )
     except ValueError as error:
         raise UserError(str(error)) from error
     facts = {"scenario": name, "seed": str(seed), "faults": " ".join(faults or ())}

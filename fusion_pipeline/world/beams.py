@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,3 +40,46 @@ def hdl64() -> BeamTable:
 def vlp16() -> BeamTable:
     """Velodyne VLP-16: 16 beams 2 degrees apart, 0.2 degree azimuth."""
     return BeamTable("VLP-16", tuple(np.deg2rad(15.0 - 2.0 * np.arange(16)).tolist()), float(np.deg2rad(0.2)))
+
+
+def _even(
+    name: str, top_deg: float, bottom_deg: float, beams: int, step_deg: float, range_m: float, noise_m: float
+) -> BeamTable:
+    elevations = np.deg2rad(np.linspace(top_deg, bottom_deg, beams))
+    return BeamTable(name, tuple(elevations.tolist()), float(np.deg2rad(step_deg)), range_m, noise_m)
+
+
+def hdl32() -> BeamTable:
+    """Velodyne HDL-32E: 32 beams 1 1/3 degrees apart from +10.67; 0.17 degree azimuth at 10 Hz; data sheet 97-0038."""
+    return _even("HDL-32E", 32 / 3, -92 / 3, 32, 0.17, 100.0, 0.02)
+
+
+def os1_64() -> BeamTable:
+    """Ouster OS1-64, uniform: 64 beams over 45 degrees, 2048 columns; its noise of 0.7 to 5 cm taken as 1.5 cm."""
+    return _even("OS1-64", 22.5, -22.5, 64, 360 / 2048, 120.0, 0.015)
+
+
+def os1_128() -> BeamTable:
+    """Ouster OS1-128: 128 beams over 45 degrees, 2048 columns; its noise of 0.7 to 5 cm taken as 1.5 cm."""
+    return _even("OS1-128", 22.5, -22.5, 128, 360 / 2048, 120.0, 0.015)
+
+
+def pandar40() -> BeamTable:
+    """Hesai Pandar40: 1 degree apart from +7 to +2 and from -6 to -16, 1/3 degree between; 0.2 degree azimuth."""
+    degrees = np.concatenate([7.0 - np.arange(5), 2.0 - np.arange(25) / 3, -7.0 - np.arange(10)])
+    return BeamTable("Pandar40", tuple(np.deg2rad(degrees).tolist()), float(np.deg2rad(0.2)), 200.0, 0.02)
+
+
+# Nominal figures of the makers' data sheets; single sensors differ.
+BEAM_TABLES: dict[str, Callable[[], BeamTable]] = {
+    "HDL-64E": hdl64, "VLP-16": vlp16, "HDL-32E": hdl32, "OS1-64": os1_64, "OS1-128": os1_128, "Pandar40": pandar40,
+}  # fmt: skip
+
+
+def beam_table(name: str) -> BeamTable:
+    """The beams of the sensor called `name`. Raises ValueError naming the nearest and all."""
+    if name in BEAM_TABLES:
+        return BEAM_TABLES[name]()
+    near = difflib.get_close_matches(name, BEAM_TABLES, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"no LiDAR is called {name!r}; {hint}known: {', '.join(BEAM_TABLES)}")

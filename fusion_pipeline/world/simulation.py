@@ -13,6 +13,7 @@ from fusion_pipeline.arrays import Ints
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
 from fusion_pipeline.rig import Rig
+from fusion_pipeline.world.beams import BeamTable
 from fusion_pipeline.world.camera import SimulatedCamera
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
@@ -59,14 +60,17 @@ class _Planned:
 class Simulation:
     """One drive with one rig. `rig` is what the log says; faults move the sensors away from it.
 
-    `truth_hz` truths come each second, at the beginning of the world and on.
+    LiDARs turn all round, rolling, `hz` times a second, cameras expose in the middle of a turn, and a truth is told of
+    the same instant.
     """
 
     def __init__(
-        self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0
-    ) -> None:
+        self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0,
+        beams: BeamTable | None = None,
+    ) -> None:  # fmt: skip
         self.drive, self.rig = drive, rig
         self.faults = dict(faults or {})
+        self._beams = beams
         self._seed, self._period_ns = seed, round(SECOND_NS / hz)
         self._seen: dict[str, tuple[int, Ints]] = {}  # topic -> instant, points or pixels by actor
         self._streams = self._set_up(true_rig(rig, self.faults))
@@ -125,7 +129,7 @@ class Simulation:
     def _set_up(self, rig: Rig) -> dict[str, _Stream]:
         streams: dict[str, _Stream] = {}
         for topic, lidar in rig.lidars.items():
-            sweep = SimulatedSweep(self.drive, lidar)
+            sweep = SimulatedSweep(self.drive, lidar, self._beams, np.pi, rolling=True)
             streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
         for topic, camera in rig.cameras.items():
             look = SimulatedCamera(self.drive, camera)

@@ -1,26 +1,36 @@
-"""A LiDAR in a drive: one sweep of the field ahead, as the world is in the middle of it.
+"""A LiDAR in a drive: one sweep, of a field ahead or all round, at one instant or rolling.
 
-The points lie where things are at mid-sweep, as if the sweep had been corrected for all motion within it; `offset_ns`
-tells when each was fired all the same.
+At one instant, points lie where things are in the middle of the sweep, as if it had been corrected for all motion
+within it. A rolling sweep is drawn in steps of at most 30 degrees, each with the world as it is in the middle of its
+own stretch of time, and each point is moved on to its own firing by the speed of what it lies on and the vehicle's:
+what is left is the change of speed within 4 ms. `offset_ns` tells in both cases when a point was fired.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from fusion_pipeline.arrays import Doubles, Floats, Ints
-from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.rig import LidarMount
 from fusion_pipeline.world.beams import BeamTable, hdl64
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.materials import Material, table
 from fusion_pipeline.world.surfaces import RayGrid
-from fusion_pipeline.world.view import View
+from fusion_pipeline.world.view import SCENERY, View
+from fusion_pipeline.world.weather import CLEAR, NEAR_ECHO_M, Weather
 
 FIELD_RAD = float(np.deg2rad(75.0))  # to both sides of ahead: what the network looks at
+WIDEST_RAD, ROLLING_RAD = float(np.deg2rad(160.0)), float(np.deg2rad(30.0))  # of one face of the drawing
+ROUND_FACES = 4
 CLOSEST_M = 0.9
+TURN_S = 0.1
+ROAD_HALF_M = 6.0
+ROAD, GRASS = int(Material.ROAD), int(Material.GRASS)
+REFLECTANCE_AT_RANGE = 0.1  # a sensor's range is stated for targets of 10 %
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,59 +44,145 @@ class Sweep:
     actors: Ints  # (N,) row of drive.actors; -1 for all else
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Face:
+    """One piece of the field, drawn as a plane."""
+
+    view: View
+    turn: Floats  # (W,) share of a whole turn of each column
+    middle: float  # of them
+    axes_from_sensor: Doubles  # (3, 3)
+
+
 class SimulatedSweep:
     """Sweeps of one LiDAR, upright on the vehicle."""
 
-    def __init__(self, drive: Drive, mount: LidarMount, beams: BeamTable | None = None) -> None:
+    def __init__(
+        self, drive: Drive, mount: LidarMount, beams: BeamTable | None = None, field_rad: float = FIELD_RAD,
+        rolling: bool = False, noisy: bool = True, weather: Weather = CLEAR,
+    ) -> None:  # fmt: skip
+        """`field_rad` to both sides of ahead, pi all round; without `noisy` nothing is lost and ranges are exact."""
         self.beams = beams or hdl64()
-        azimuths: Doubles = np.arange(-FIELD_RAD, FIELD_RAD, self.beams.azimuth_step_rad)
+        self.drive, self._rolling, self._noisy, self._weather = drive, rolling, noisy, weather
         elevations = np.sort(np.asarray(self.beams.elevations_rad))
-        ratio = np.tan(azimuths)
-        self._grid = RayGrid(ratio, np.sqrt(1 + ratio**2), np.tan(elevations))
-        pose = mount.vehicle_from_sensor
-        self.view = View(drive, pose, np.eye(3), self._grid, self.beams.range_m, glass=1.0)
-        self._turn = ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32)
-        stretched = self._grid.stretch[:, None] * self._grid.slope[None]
-        self._ways = np.stack([np.ones_like(stretched), ratio[:, None] + 0 * stretched, stretched], axis=2)
-        self._long = np.linalg.norm(self._ways, axis=2)
+        azimuths: Doubles = np.arange(-field_rad, field_rad - 1e-9, self.beams.azimuth_step_rad)
+        widest = ROLLING_RAD if rolling else WIDEST_RAD
+        count = 1 if 2 * field_rad <= widest else max(ROUND_FACES, int(np.ceil(2 * field_rad / widest)))
+        share = 2 * field_rad / count
+        self._faces = tuple(
+            self._face(mount, azimuths[piece], -field_rad + share * (number + 0.5), elevations)
+            for number in range(count)
+            if len(piece := np.flatnonzero(np.floor((azimuths + field_rad) / share).astype(int) == number))
+        )
+        self.view = self._faces[len(self._faces) // 2].view
+        self._mount = mount
+        self._reflectance, self._lost = table("reflectance"), table("lost")
 
     def sweep(self, seconds: float, seed: int) -> Sweep:
         """The sweep whose middle is at `seconds`; `seed` decides noise and what is lost."""
         rng = np.random.default_rng(seed)
-        axes_from_world = self.view.look(seconds, salt=seed & 0x7FFFFFFF)
-        world_from_axes = axes_from_world.inverse()
-        inverse, ids = self.view.surfaces.inverse, self.view.surfaces.ids
-        height = world_from_axes.translation_m[2]
-        fall = -(self._ways @ world_from_axes.rotation[2])
-        down = np.maximum(fall, 1e-9) / height  # 1 / forward distance of the road
-        on_road = (fall > 1e-6) & (down > inverse)
-        near = np.where(on_road, down, inverse)
-        u, v = np.nonzero(near > 0)
-        forward = 1.0 / near[u, v]
-        way, long, road = self._ways[u, v], self._long[u, v], on_road[u, v]
-        distance = forward * long
-        numbers = np.where(road, 0, ids[u, v])
-        materials = np.where(road, self._ground_material(way, forward, world_from_axes), self.view.materials[numbers])
-        sensor_normals = self.view.normals[numbers] @ axes_from_world.rotation.T.astype(np.float32)
-        incidence = np.where(road, fall[u, v], np.abs((way * sensor_normals).sum(axis=1))) / long
-        loss = table("lost")[materials] + 0.25 * np.clip(1 - incidence / 0.06, 0, 1)
-        loss = loss + 0.15 * (np.minimum(distance, 99) / 100) ** 2
-        kept = np.flatnonzero(
-            (distance < self.beams.range_m) & (distance > CLOSEST_M) & (rng.random(len(distance)) > loss)
-        )
-        far = distance[kept] + rng.normal(0, self.beams.noise_m, len(kept))
-        points = way[kept] * (far / long[kept])[:, None]
-        facing = 0.4 + 0.6 * incidence[kept]
-        bright = table("reflectance")[materials[kept]] * facing * rng.uniform(0.7, 1.3, len(kept))
-        return Sweep(
-            points.astype(np.float32),
-            np.clip(bright, 0, 1).astype(np.float32),
-            (len(self._grid.slope) - 1 - v[kept]).astype(np.int64),
-            self._turn[u[kept]],
-            np.where(road[kept], -1, self.view.actors[numbers[kept]]),
-        )
+        parts = [self._part(face, seconds, rng, seed & 0x7FFFFFFF) for face in self._faces]
+        if len(parts) == 1:
+            return parts[0]
+        return Sweep(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sweep.__slots__))
 
-    def _ground_material(self, way: Doubles, forward: Doubles, world_from_axes: Pose) -> Ints:
-        """Road in the middle, grass beside."""
-        y = (way * forward[:, None]) @ world_from_axes.rotation[1] + world_from_axes.translation_m[1]
-        return np.where(np.abs(y) < 6.0, int(Material.ROAD), int(Material.GRASS))
+    def _face(self, mount: LidarMount, azimuths: Doubles, middle: float, elevations: Doubles) -> _Face:
+        ratio = np.tan(azimuths - middle)
+        grid = RayGrid(ratio, np.sqrt(1 + ratio**2), np.tan(elevations))
+        c, s = np.cos(middle), np.sin(middle)
+        turn = np.asarray([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
+        view = View(self.drive, mount.vehicle_from_sensor, turn, grid, self.beams.range_m, glass=1.0)
+        return _Face(view, ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32), (middle + np.pi) / (2 * np.pi), turn)
+
+    def _part(self, face: _Face, seconds: float, rng: np.random.Generator, salt: int) -> Sweep:
+        at = seconds + (face.middle - 0.5) * TURN_S if self._rolling else seconds
+        view, surfaces = face.view, face.view.surfaces
+        axes_from_world = view.look(at, salt)
+        world_from_axes = axes_from_world.inverse()
+        shape = surfaces.inverse.shape
+        chance = rng.random((3, *shape), np.float32)
+        bell = rng.standard_normal(shape, np.float32)
+        size = shape[0] * shape[1]
+        xyz, light = np.empty((size, 3), np.float32), np.empty(size, np.float32)
+        column, beam, triangle = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+        kept = _shoot(
+            surfaces.inverse, surfaces.ids, surfaces.grid.ratio, surfaces.grid.stretch, surfaces.grid.slope,
+            np.ascontiguousarray(world_from_axes.rotation), world_from_axes.translation_m, view.normals, view.materials,
+            self._reflectance, self._lost, self.beams.range_m, self.beams.noise_m, self._noisy,
+            self._weather.extinction_per_m, self._weather.noise_share, chance, bell, xyz, light, column, beam, triangle,
+        )  # fmt: skip
+        points, column, triangle = xyz[:kept], column[:kept], triangle[:kept]
+        actors = np.where(triangle >= 0, view.actors[np.maximum(triangle, 0)], SCENERY)
+        turn = face.turn[column]
+        points = points @ face.axes_from_sensor.astype(np.float32)
+        if self._rolling:
+            points = self._moved_on(points, actors, (turn - np.float32(face.middle)) * np.float32(TURN_S), at)
+        return Sweep(points, light[:kept], shape[1] - 1 - beam[:kept], turn, actors)
+
+    def _moved_on(self, points: Floats, actors: Ints, after_s: Floats, at: float) -> Floats:
+        """Points as the sensor meets them `after_s` later than they were drawn."""
+        ego = self.drive.ego.at(at)
+        pose = self._mount.vehicle_from_sensor
+        sensor_from_world = (ego.world_from_body @ pose).rotation.T
+        arm = ego.yaw_rate_rps * np.asarray([-pose.translation_m[1], pose.translation_m[0], 0.0])
+        own = ego.velocity_mps + ego.world_from_body.rotation @ arm
+        spin = np.asarray([0, 0, ego.yaw_rate_rps]) @ pose.rotation
+        seen = np.unique(actors[actors >= 0])
+        speeds = np.zeros((len(self.drive.actors) + 1, 3))
+        speeds[seen] = [self.drive.actors[number].track.at(at).velocity_mps for number in seen] or np.zeros((0, 3))
+        relative = (speeds[actors] - own) @ sensor_from_world.T - np.cross(spin, points)
+        return (points + relative * after_s[:, None]).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _shoot(
+    inverse: Any, ids: Any, ratio: Any, stretch: Any, slope: Any, turn: Any, eye: Any, normals: Any, materials: Any,
+    reflectance: Any, lost: Any, reach: float, noise: float, noisy: bool, extinction: float, rain_noise: float,
+    chance: Any, bell: Any, xyz: Any, light: Any, column: Any, beam: Any, triangle: Any,
+) -> int:  # fmt: skip
+    """Echoes of all rays, one after another; how many there are."""
+    count = 0
+    for u in range(len(ratio)):
+        for v in range(len(slope)):
+            wy, wz = ratio[u], stretch[u] * slope[v]
+            long = np.sqrt(1.0 + wy * wy + wz * wz)
+            fall = -(turn[2, 0] + turn[2, 1] * wy + turn[2, 2] * wz)
+            road = fall / eye[2] if fall > 1e-6 else 0.0
+            near, number = inverse[u, v], np.int64(ids[u, v])
+            if road > near:
+                near, number = road, np.int64(-1)
+                across = eye[1] + (turn[1, 0] + turn[1, 1] * wy + turn[1, 2] * wz) / near
+                material = ROAD if abs(across) < ROAD_HALF_M else GRASS
+                incidence = fall / long
+            elif near > 0:
+                material = materials[number]
+                x = turn[0, 0] + turn[0, 1] * wy + turn[0, 2] * wz
+                y = turn[1, 0] + turn[1, 1] * wy + turn[1, 2] * wz
+                incidence = abs(x * normals[number, 0] + y * normals[number, 1] - fall * normals[number, 2]) / long
+            else:
+                continue
+            distance = long / near
+            if distance >= reach or distance <= CLOSEST_M:
+                continue
+            bright = reflectance[material] * (0.4 + 0.6 * incidence)
+            if noisy:
+                loss = lost[material] + 0.25 * min(max(1.0 - incidence / 0.06, 0.0), 1.0)
+                loss += 0.15 * (min(distance, 99.0) / 100.0) ** 2
+                if chance[0, u, v] < loss:
+                    continue
+                bright *= 0.7 + 0.6 * chance[1, u, v]
+                if extinction > 0:
+                    bright *= np.exp(-2.0 * extinction * distance)
+                    if bright * reach * reach < REFLECTANCE_AT_RANGE * distance * distance:
+                        # What droplets near by throw back is all there is.
+                        if chance[2, u, v] >= 1.0 - np.exp(-extinction * NEAR_ECHO_M):
+                            continue
+                        distance = CLOSEST_M - NEAR_ECHO_M / 3.0 * np.log(1.0 - chance[1, u, v])
+                        number, bright = np.int64(-1), 0.02
+                distance += noise * bell[u, v] + rain_noise * distance * bell[u, v]
+            scale = distance / long
+            xyz[count, 0], xyz[count, 1], xyz[count, 2] = scale, wy * scale, wz * scale
+            light[count] = min(max(bright, 0.0), 1.0)
+            column[count], beam[count], triangle[count] = u, v, number
+            count += 1
+    return count
