@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "encode": ("fusion_pipeline.bench.encode", "Encoding"),
     "network": ("fusion_pipeline.bench.network", "Networks"),
     "track": ("fusion_pipeline.bench.track", "Tracking"),
+    "world": ("fusion_pipeline.bench.world", "The simulated world"),
     "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
 }
 ALL = "all"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -54,7 +56,7 @@ class _Planned:
     arrival_ns: int
     topic: str
     instant_ns: int
-    stamp_ns: int = field(compare=False)
+    making: Future[Sensed] = field(compare=False)
 
 
 class Simulation:
@@ -72,7 +74,7 @@ class Simulation:
         self.faults = dict(faults or {})
         self._beams = beams
         self._seed, self._period_ns = seed, round(SECOND_NS / hz)
-        self._seen: dict[str, tuple[int, Ints]] = {}  # topic -> instant, points or pixels by actor
+        self._seen: dict[tuple[str, int], Ints] = {}  # of a topic and an instant: points or pixels by actor
         self._streams = self._set_up(true_rig(rig, self.faults))
 
     @property
@@ -81,29 +83,37 @@ class Simulation:
         return tuple(self._streams)
 
     def run(self, seconds: float, start_ns: int = START_NS) -> Iterator[Frame]:
-        """Messages in order of arrival, and truths, of `seconds` of the drive."""
+        """Messages in order of arrival, and truths, of `seconds` of the drive. Each sensor has a thread of its own."""
+        with ExitStack() as stack:
+            workers = {topic: stack.enter_context(ThreadPoolExecutor(1, topic)) for topic in self._streams}
+            yield from self._run(seconds, start_ns, workers)
+
+    def _run(self, seconds: float, start_ns: int, workers: Mapping[str, Executor]) -> Iterator[Frame]:
         planned: list[_Planned] = []
+        eyes: dict[int, list[Future[Sensed]]] = {}  # of an instant: what must have been made before its truth is told
         pending = dict.fromkeys(self._streams, 0)
         end_ns, truth_ns, horizon_ns = start_ns + round(seconds * SECOND_NS), start_ns, start_ns
         while planned or horizon_ns < end_ns:
             if horizon_ns < end_ns and (not planned or planned[0].arrival_ns > horizon_ns - AHEAD_NS):
                 horizon_ns += AHEAD_NS
-                for topic in self._streams:
-                    pending[topic] = self._plan(planned, topic, pending[topic], start_ns, min(horizon_ns, end_ns))
+                for topic, worker in workers.items():
+                    number, until_ns = pending[topic], min(horizon_ns, end_ns)
+                    pending[topic] = self._plan(planned, eyes, topic, worker, number, start_ns, until_ns)
                 continue
             item = heapq.heappop(planned)
             while truth_ns + TURN_NS <= item.arrival_ns and truth_ns < end_ns:
-                yield self._truth(truth_ns, start_ns)
+                yield self._truth(truth_ns, start_ns, eyes.pop(truth_ns, []))
                 truth_ns += self._period_ns
-            stream = self._streams[item.topic]
-            header = Header(item.topic, item.stamp_ns, item.arrival_ns, frame=item.topic)
-            yield Frame(stream.make(item.instant_ns, header))
+            yield Frame(item.making.result())
         while truth_ns < end_ns:
-            yield self._truth(truth_ns, start_ns)
+            yield self._truth(truth_ns, start_ns, eyes.pop(truth_ns, []))
             truth_ns += self._period_ns
 
-    def _plan(self, planned: list[_Planned], topic: str, number: int, start_ns: int, until_ns: int) -> int:
-        """Plan the messages whose instants lie before `until_ns`; the number of the first that does not."""
+    def _plan(
+        self, planned: list[_Planned], eyes: dict[int, list[Future[Sensed]]], topic: str, worker: Executor, number: int,
+        start_ns: int, until_ns: int,
+    ) -> int:  # fmt: skip
+        """Begin to make the messages whose instants lie before `until_ns`; the number of the first that does not."""
         stream, fault = self._streams[topic], self.faults.get(topic, PERFECT)
         while (instant_ns := start_ns + number * stream.period_ns) < until_ns:
             rng = np.random.default_rng([self._seed, zlib.crc32(topic.encode()), number])
@@ -112,11 +122,18 @@ class Simulation:
             stamp_ns = fault.stamp_ns(instant_ns + stream.first_ns, start_ns, rng)
             arrival_ns = fault.arrival_ns(instant_ns + stream.ready_ns, rng)
             if not dropped:
-                heapq.heappush(planned, _Planned(arrival_ns, topic, instant_ns, stamp_ns))
+                header = Header(topic, stamp_ns, arrival_ns, frame=topic)
+                making = worker.submit(stream.make, instant_ns, header)
+                heapq.heappush(planned, _Planned(arrival_ns, topic, instant_ns, making))
+                if stream.period_ns == self._period_ns:
+                    eyes.setdefault(instant_ns, []).append(making)
         return number
 
-    def _truth(self, instant_ns: int, start_ns: int) -> Frame:
-        seen = {topic: hits for topic, (instant, hits) in self._seen.items() if instant == instant_ns}
+    def _truth(self, instant_ns: int, start_ns: int, eyes: list[Future[Sensed]]) -> Frame:
+        wait(eyes)
+        seen = {
+            topic: hits for topic in self._streams if (hits := self._seen.pop((topic, instant_ns), None)) is not None
+        }
         clocks = {
             topic: fault.offset_ms + (instant_ns - start_ns) * fault.drift_ppm * 1e-6 / MILLISECOND_NS
             for topic, fault in self.faults.items()
@@ -177,4 +194,4 @@ class Simulation:
 
     def _count(self, topic: str, instant_ns: int, actors: Ints) -> None:
         hits = np.bincount(actors[actors >= 0], minlength=len(self.drive.actors))
-        self._seen[topic] = instant_ns, hits.astype(np.int64)
+        self._seen[topic, instant_ns] = hits.astype(np.int64)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from fusion_pipeline.arrays import Doubles, Floats, Ints
 from fusion_pipeline.rig import LidarMount
@@ -44,6 +45,16 @@ class Sweep:
     actors: Ints  # (N,) row of drive.actors; -1 for all else
 
 
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """The vehicle's own roof, in the sensor's axes: beams that meet it bring nothing back."""
+
+    below_m: float
+    ahead_m: float
+    behind_m: float
+    half_width_m: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Face:
     """One piece of the field, drawn as a plane."""
@@ -59,10 +70,14 @@ class SimulatedSweep:
 
     def __init__(
         self, drive: Drive, mount: LidarMount, beams: BeamTable | None = None, field_rad: float = FIELD_RAD,
-        rolling: bool = False, noisy: bool = True, weather: Weather = CLEAR,
+        rolling: bool = False, noisy: bool = True, weather: Weather = CLEAR, glass: float = 1.0,
+        roof: Roof | None = None,
     ) -> None:  # fmt: skip
-        """`field_rad` to both sides of ahead, pi all round; without `noisy` nothing is lost and ranges are exact."""
-        self.beams = beams or hdl64()
+        """`field_rad` to both sides of ahead, pi all round; without `noisy` nothing is lost and ranges are exact.
+
+        `glass` 0 lets panes stop every beam.
+        """
+        self.beams, self._glass, self._roof = beams or hdl64(), glass, roof
         self.drive, self._rolling, self._noisy, self._weather = drive, rolling, noisy, weather
         elevations = np.sort(np.asarray(self.beams.elevations_rad))
         azimuths: Doubles = np.arange(-field_rad, field_rad - 1e-9, self.beams.azimuth_step_rad)
@@ -91,7 +106,7 @@ class SimulatedSweep:
         grid = RayGrid(ratio, np.sqrt(1 + ratio**2), np.tan(elevations))
         c, s = np.cos(middle), np.sin(middle)
         turn = np.asarray([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
-        view = View(self.drive, mount.vehicle_from_sensor, turn, grid, self.beams.range_m, glass=1.0)
+        view = View(self.drive, mount.vehicle_from_sensor, turn, grid, self.beams.range_m, self._glass)
         return _Face(view, ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32), (middle + np.pi) / (2 * np.pi), turn)
 
     def _part(self, face: _Face, seconds: float, rng: np.random.Generator, salt: int) -> Sweep:
@@ -111,13 +126,16 @@ class SimulatedSweep:
             self._reflectance, self._lost, self.beams.range_m, self.beams.noise_m, self._noisy,
             self._weather.extinction_per_m, self._weather.noise_share, chance, bell, xyz, light, column, beam, triangle,
         )  # fmt: skip
-        points, column, triangle = xyz[:kept], column[:kept], triangle[:kept]
+        points, light, column, beam, triangle = (part[:kept] for part in (xyz, light, column, beam, triangle))
+        if self._roof is not None:
+            free = ~_over(self._roof, points @ face.axes_from_sensor)
+            points, light, column, beam, triangle = (part[free] for part in (points, light, column, beam, triangle))
         actors = np.where(triangle >= 0, view.actors[np.maximum(triangle, 0)], SCENERY)
         turn = face.turn[column]
         points = points @ face.axes_from_sensor.astype(np.float32)
         if self._rolling:
             points = self._moved_on(points, actors, (turn - np.float32(face.middle)) * np.float32(TURN_S), at)
-        return Sweep(points, light[:kept], shape[1] - 1 - beam[:kept], turn, actors)
+        return Sweep(points, light, shape[1] - 1 - beam, turn, actors)
 
     def _moved_on(self, points: Floats, actors: Ints, after_s: Floats, at: float) -> Floats:
         """Points as the sensor meets them `after_s` later than they were drawn."""
@@ -132,6 +150,15 @@ class SimulatedSweep:
         speeds[seen] = [self.drive.actors[number].track.at(at).velocity_mps for number in seen] or np.zeros((0, 3))
         relative = (speeds[actors] - own) @ sensor_from_world.T - np.cross(spin, points)
         return (points + relative * after_s[:, None]).astype(np.float32)
+
+
+def _over(roof: Roof, points: Doubles) -> NDArray[np.bool_]:
+    """(N,) whether the way to a point in the sensor's axes meets the roof."""
+    below = -points[:, 2]
+    share = roof.below_m / np.maximum(below, 1e-9)
+    x, y = points[:, 0] * share, points[:, 1] * share
+    inside = (x < roof.ahead_m) & (x > -roof.behind_m) & (np.abs(y) < roof.half_width_m)
+    return np.asarray(inside & (below > roof.below_m), np.bool_)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
