@@ -104,7 +104,8 @@ def _ray_casting(quick: bool) -> Iterator[Figure]:
             (actor.body, actor.track.at(3.0).position_m, actor.track.at(3.0).yaw_rad) for actor in drive.actors
         ]:
             mesh = body.mesh.placed(at, yaw)
-            scene.add_triangles(mesh.vertices_m.astype(np.float32), mesh.triangles.astype(np.uint32))
+            vertices, triangles = mesh.vertices_m.astype(np.float32), mesh.triangles.astype(np.uint32)
+            scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles))  # type: ignore[call-overload]
         eye = (ego.position_m + np.asarray([0, 0, HEIGHT_M])).astype(np.float32)
         rays = np.concatenate([np.broadcast_to(eye, ways.shape), ways], axis=1)
         scene.cast_rays(o3d.core.Tensor(np.ascontiguousarray(rays, np.float32)), nthreads=1)  # type: ignore[call-overload]

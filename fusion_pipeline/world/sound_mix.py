@@ -65,7 +65,7 @@ def _read(bands: Any, sinc: Any, base: int, phase: int, g0: Any, g1: Any, g2: An
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def mix_source(
     out: Array, first_knot: int, start: int, rate_hz: int, mics: Doubles, table: Doubles, shift: Doubles,
     loudness: Doubles, walls: Doubles, solids: Doubles, ring_m: float, reach_m: float, bands: Floats, rate_in_hz: int,
