@@ -30,16 +30,19 @@ SENSORS = ("lidar/top", "camera/front", "audio/roof", "ego/odometry")
 def graph(
     model: Path = SHIPPED / "lidar_bev.onnx",
     seed: int = 7,
+    scenario: str = "city_street",
     threads: int = 1,
     picture: Path | None = None,
     out: Path | None = None,
 ) -> Graph:
-    """Simulated camera, LiDAR, microphones and odometry of the street `seed`, through the vehicle's pipeline."""
+    """Simulated camera, LiDAR, microphones and odometry of a scenario, through the vehicle's pipeline."""
     processes = [
-        Process(SimulatedCamera, SimulatedCameraConfig(RIG, seed=seed), name="camera.front"),
-        Process(SimulatedLidar, SimulatedLidarConfig(RIG, seed=seed), name="lidar.top"),
-        Process(SimulatedMicrophone, SimulatedMicrophoneConfig(RIG, seed=seed), name="microphone.roof"),
-        Process(SimulatedEgo, SimulatedEgoConfig(RIG, seed=seed), name="ego"),
+        Process(SimulatedCamera, SimulatedCameraConfig(RIG, seed=seed, scenario=scenario), name="camera.front"),
+        Process(SimulatedLidar, SimulatedLidarConfig(RIG, seed=seed, scenario=scenario), name="lidar.top"),
+        Process(
+            SimulatedMicrophone, SimulatedMicrophoneConfig(RIG, seed=seed, scenario=scenario), name="microphone.roof"
+        ),
+        Process(SimulatedEgo, SimulatedEgoConfig(RIG, seed=seed, scenario=scenario), name="ego"),
         Process(Aligner, AlignerConfig(RIG, topics=SENSORS)),
         Process(Detector, DetectorConfig(model, RIG, threads=threads)),
         Process(Tracker, TrackerConfig()),

@@ -15,6 +15,7 @@ def demo(
         Path | None, typer.Option("--out", help="Write one line of JSON for each sensor set.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another street.")] = 7,
+    scenario: Annotated[str, typer.Option("--scenario", help="Where; `fusion sim --list` names them.")] = "city_street",
     threads: Annotated[int, typer.Option("--threads", help="For the network.", min=1)] = 1,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="PROCESS.KEY=VALUE; may be repeated.", show_default=False)
@@ -28,7 +29,9 @@ def demo(
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
 
-    graph = load_graph(LAUNCH_FILES / "demo.py", seed=seed, threads=threads, picture=picture, out=out)
+    graph = load_graph(
+        LAUNCH_FILES / "demo.py", seed=seed, scenario=scenario, threads=threads, picture=picture, out=out
+    )
     run_graph(graph.with_overrides(assignments or []), "demo", seconds or None)
     if picture.exists():
         typer.echo(f"picture of the last moments: {picture.resolve()}")

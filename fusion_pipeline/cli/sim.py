@@ -27,6 +27,9 @@ def sim(
             "--fault", help="TOPIC.KEY=VALUE, as camera/front.offset_ms=20; may be repeated.", show_default=False
         ),
     ] = None,
+    visibility_m: Annotated[float, typer.Option("--visibility", help="Fog: metres.", min=1.0)] = float("inf"),
+    rain_mm_h: Annotated[float, typer.Option("--rain", help="Millimetres an hour.", min=0.0)] = 0.0,
+    night: Annotated[bool, typer.Option("--night", help="Own headlights, no sun.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="Show the scenarios, make nothing.")] = False,
 ) -> None:
     """Simulate camera, LiDAR and sound of a scenario, with the exact truth beside them.
@@ -41,9 +44,11 @@ def sim(
     from fusion_pipeline.logs.mcap_writer import McapWriter
     from fusion_pipeline.rig import Rig
     from fusion_pipeline.world.beams import beam_table
+    from fusion_pipeline.world.camera import CameraOptions
     from fusion_pipeline.world.faults import parse_faults
     from fusion_pipeline.world.scenarios import SCENARIOS, scenario
     from fusion_pipeline.world.simulation import EGO, Simulation
+    from fusion_pipeline.world.weather import Weather
 
     if show_list or not name:
         for known, family in SCENARIOS.items():
@@ -53,6 +58,7 @@ def sim(
         return
     try:
         family = scenario(name)
+        options = CameraOptions(shadows=not night, night=night, weather=Weather(visibility_m, rain_mm_h))
         believed = Rig.load(rig or shipped("demo"))
         wrong = parse_faults(faults or (), (*believed.topics, EGO))
         simulation = Simulation(

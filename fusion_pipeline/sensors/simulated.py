@@ -33,7 +33,8 @@ class SimulatedConfig:
     """Which street, and which sensor of the rig."""
 
     rig: Path
-    seed: int = 7  # the same seed is the same street for all sensors
+    seed: int = 7  # the same seed is the same scene for all sensors
+    scenario: str = "city_street"  # `fusion sim --list` names them
     name: str = ""
     rate_hz: float = 10.0
 
@@ -109,11 +110,14 @@ class SimulatedSensor(ABC, Generic[Config, Made]):
     def prepare(self) -> None:
         """Build the street and simulate once, so that the first message is on time. Raises SetupError."""
         from fusion_pipeline.rig import Rig
-        from fusion_pipeline.world.ring_street import ring_street
+        from fusion_pipeline.world.scenarios import scenario
 
         if not 0 < self.config.rate_hz < SECOND_NS:
             raise SetupError(f"rate_hz of {self.config.topic} is {self.config.rate_hz:g}; write how many a second")
-        self.drive: Drive = ring_street(self.config.seed, self.audible)
+        try:
+            self.drive: Drive = scenario(self.config.scenario).build(self.config.seed, self.audible)
+        except ValueError as error:
+            raise SetupError(str(error)) from error
         self.rig = Rig.load(self.config.rig)
         try:
             self.mount()

@@ -16,7 +16,7 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.world.beams import BeamTable
-from fusion_pipeline.world.camera import SimulatedCamera
+from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
 from fusion_pipeline.world.sound import Hearing, SoundField
@@ -68,11 +68,11 @@ class Simulation:
 
     def __init__(
         self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0,
-        beams: BeamTable | None = None,
+        beams: BeamTable | None = None, options: CameraOptions | None = None,
     ) -> None:  # fmt: skip
         self.drive, self.rig = drive, rig
         self.faults = dict(faults or {})
-        self._beams = beams
+        self._beams, self._options = beams, options or CameraOptions()
         self._seed, self._period_ns = seed, round(SECOND_NS / hz)
         self._seen: dict[tuple[str, int], Ints] = {}  # of a topic and an instant: points or pixels by actor
         self._streams = self._set_up(true_rig(rig, self.faults))
@@ -146,10 +146,10 @@ class Simulation:
     def _set_up(self, rig: Rig) -> dict[str, _Stream]:
         streams: dict[str, _Stream] = {}
         for topic, lidar in rig.lidars.items():
-            sweep = SimulatedSweep(self.drive, lidar, self._beams, np.pi, rolling=True)
+            sweep = SimulatedSweep(self.drive, lidar, self._beams, np.pi, rolling=True, weather=self._options.weather)
             streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
         for topic, camera in rig.cameras.items():
-            look = SimulatedCamera(self.drive, camera)
+            look = SimulatedCamera(self.drive, camera, self._options)
             streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look))
         for topic, array in rig.audios.items():
             microphones = array.vehicle_from_sensor.apply(array.microphones_m)

@@ -59,8 +59,12 @@ class View:
 
     def look(self, seconds: float, salt: int = 0) -> Pose:
         """Draw the drive as it is at `seconds`; the result is in `surfaces`. Gives axes_from_world of the sensor."""
+        return self.look_from(seconds, self.axes_from_world(self.drive.ego.at(seconds).world_from_body).inverse(), salt)
+
+    def look_from(self, seconds: float, world_from_axes: Pose, salt: int = 0) -> Pose:
+        """The same from any place; things of a ring street are drawn where they are nearest to the vehicle."""
         ego = self.drive.ego.at(seconds)
-        axes_from_world = self.axes_from_world(ego.world_from_body)
+        axes_from_world = world_from_axes.inverse()
         self.surfaces.clear()
         for part in self._parts:
             if part.actor == SCENERY:

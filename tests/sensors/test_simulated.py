@@ -247,10 +247,10 @@ def test_settings_that_cannot_be(rig_path: Path, driver: Any, config: dict[str, 
 
 def test_rigs_that_cannot_be_simulated(rig: Rig, tmp_path: Path) -> None:
     mount = rig.cameras["camera/front"]
-    bent = replace(mount, model=replace(mount.model, distortion=np.array([-0.3, 0.1, 0.0, 0.0])))
+    bent = replace(mount, model=replace(mount.model, distortion=np.array([-9.0, 0.0, 0.0, 0.0])))
     path = tmp_path / "bent.toml"
     path.write_text(to_toml(replace(rig, cameras={"camera/front": bent}, audios={})), encoding="utf-8")
-    with pytest.raises(SetupError, match=r"camera/front of the rig .*bent\.toml: only pinhole .* rectify"):
+    with pytest.raises(SetupError, match=r"camera/front of the rig .*bent\.toml: this lens model cannot be inverted"):
         simulated.SimulatedCamera(simulated.SimulatedCameraConfig(path), quiet).prepare()
     with pytest.raises(SetupError, match="has no audio/roof; it has none of its kind"):
         simulated.SimulatedMicrophone(simulated.SimulatedMicrophoneConfig(path), quiet).prepare()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from drive_samples import crate, drive_of, still
 from fusion_pipeline.arrays import Array
 from fusion_pipeline.geometry.boxes import corners
 from fusion_pipeline.rig import CameraMount, Rig
-from fusion_pipeline.world.camera import SimulatedCamera
+from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
 from fusion_pipeline.world.ring_street import ring_street
 from fusion_pipeline.world.sweep import SimulatedSweep
 from fusion_pipeline.world.truth import boxes_at
@@ -99,7 +98,7 @@ def test_pixels_of_an_actor_lie_in_its_projected_box(camera: SimulatedCamera, mo
 
 def test_a_crate_fills_the_pixels_that_geometry_says(mount: CameraMount) -> None:
     drive = drive_of(still(475.0, 0.0), crate(still(7.0, 0.06), (2.0, 2.0, 3.0)))
-    camera = SimulatedCamera(drive, mount, noise=0.0)
+    camera = SimulatedCamera(drive, mount, CameraOptions(noise=0.0))
     camera.picture(0.0)
     face_m = 11.0 - 0.27
     v, u = np.nonzero(actors_of(camera) == 0)
@@ -116,17 +115,11 @@ def test_sky_above_road_below(camera: SimulatedCamera, mount: CameraMount) -> No
     road = camera.picture(3.0)[230:, 300:340].reshape(-1, 3).mean(axis=0)
     assert np.ptp(road) < 25
     assert road.max() < 130
-    sky = SimulatedCamera(drive_of(still(0.0, 0.0)), mount, noise=0.0).picture(0.0)[:60].reshape(-1, 3).mean(axis=0)
+    sky = (
+        SimulatedCamera(drive_of(still(0.0, 0.0)), mount, CameraOptions(noise=0.0))
+        .picture(0.0)[:60]
+        .reshape(-1, 3)
+        .mean(axis=0)
+    )
     assert sky[0] > sky[2] + 10
     assert sky.min() > 120
-
-
-def test_lenses_that_are_not_drawn_are_refused(mount: CameraMount) -> None:
-    drive = drive_of(still(0.0, 0.0))
-    bent = replace(mount, model=replace(mount.model, distortion=np.array([-0.2, 0.05, 0.0, 0.0])))
-    wide = replace(mount, model=replace(mount.model, model="fisheye"))
-    for lens in (bent, wide):
-        with pytest.raises(ValueError, match="only pinhole cameras without distortion are simulated; rectify"):
-            SimulatedCamera(drive, lens)
-    zeros = replace(mount, model=replace(mount.model, distortion=np.zeros(5)))
-    assert SimulatedCamera(drive, zeros).picture(0.0).any()
