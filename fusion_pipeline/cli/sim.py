@@ -30,6 +30,12 @@ def sim(
     visibility_m: Annotated[float, typer.Option("--visibility", help="Fog: metres.", min=1.0)] = float("inf"),
     rain_mm_h: Annotated[float, typer.Option("--rain", help="Millimetres an hour.", min=0.0)] = 0.0,
     night: Annotated[bool, typer.Option("--night", help="Own headlights, no sun.")] = False,
+    ego_errors: Annotated[
+        bool, typer.Option("--ego-errors", help="Odometry drifts; biased rates and satellite fixes beside it.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the middle of it into this .png.", show_default=False)
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show the scenarios, make nothing.")] = False,
 ) -> None:
     """Simulate camera, LiDAR and sound of a scenario, with the exact truth beside them.
@@ -41,10 +47,12 @@ def sim(
     """
     from calibration import rig as shipped
     from fusion_pipeline.cli.progress import progress
+    from fusion_pipeline.dashboard.sheet import SceneSheet
     from fusion_pipeline.logs.mcap_writer import McapWriter
     from fusion_pipeline.rig import Rig
     from fusion_pipeline.world.beams import beam_table
     from fusion_pipeline.world.camera import CameraOptions
+    from fusion_pipeline.world.ego_sensors import HZ, PERFECT_EGO, EgoErrors
     from fusion_pipeline.world.faults import parse_faults
     from fusion_pipeline.world.scenarios import SCENARIOS, scenario
     from fusion_pipeline.world.simulation import EGO, Simulation
@@ -60,16 +68,24 @@ def sim(
         family = scenario(name)
         options = CameraOptions(shadows=not night, night=night, weather=Weather(visibility_m, rain_mm_h))
         believed = Rig.load(rig or shipped("demo"))
-        wrong = parse_faults(faults or (), (*believed.topics, EGO))
+        wrong = parse_faults(faults or (), (*believed.topics, *HZ))
         simulation = Simulation(
-            family.build(seed, bool(believed.audios)), believed, seed, wrong, beams=beam_table(lidar)
+            family.build(seed, bool(believed.audios)),
+            believed,
+            seed,
+            wrong,
+            beams=beam_table(lidar),
+            options=options,
+            ego_errors=EgoErrors() if ego_errors else PERFECT_EGO,
+            ego_topics=tuple(HZ) if ego_errors else (EGO,),
         )
     except ValueError as error:
         raise UserError(str(error)) from error
     facts = {"scenario": name, "seed": str(seed), "faults": " ".join(faults or ())}
     with McapWriter(out, believed, facts) as writer, progress("simulated ms", round(seconds * 1000)) as advance:
-        done = 0
+        done, scene = 0, SceneSheet(believed, seconds / 2)
         for frame in simulation.run(seconds):
+            scene.feed(frame.message, frame.tracks, frame.truth.sounds if frame.truth else ())
             if frame.message is not None:
                 writer.write(frame.message)
             if frame.truth is not None and frame.tracks is not None:
@@ -77,4 +93,9 @@ def sim(
                 writer.note("truth/details", frame.truth.table(), frame.truth.instant_ns)
                 advance(min(100, round(seconds * 1000) - done))
                 done += 100
+    if picture is not None:
+        try:
+            scene.write(picture)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     typer.echo(f"{name}, seed {seed}, {seconds:g} s: {out.resolve()}, {out.stat().st_size / 1e6:.1f} MB")

@@ -18,6 +18,7 @@ from fusion_pipeline.rig import Rig
 from fusion_pipeline.world.beams import BeamTable
 from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.ego_sensors import HZ, ODOMETRY, PERFECT_EGO, EgoErrors, EgoSensors
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
 from fusion_pipeline.world.sound import Hearing, SoundField
 from fusion_pipeline.world.sweep import SimulatedSweep
@@ -28,7 +29,7 @@ TURN_NS = 100 * MILLISECOND_NS
 CHUNK_NS = 20 * MILLISECOND_NS
 PICTURE_NS = 20 * MILLISECOND_NS  # from exposure until a picture is in hand
 AUDIO_HZ = 16_000
-EGO = "ego/odometry"
+EGO = ODOMETRY
 AHEAD_NS = SECOND_NS  # messages are planned this far ahead, so that late ones find their place
 
 Sensed = CameraFrame | LidarScan | AudioChunk | EgoMotion
@@ -69,10 +70,12 @@ class Simulation:
     def __init__(
         self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0,
         beams: BeamTable | None = None, options: CameraOptions | None = None,
+        ego_errors: EgoErrors = PERFECT_EGO, ego_topics: tuple[str, ...] = (ODOMETRY,),
     ) -> None:  # fmt: skip
         self.drive, self.rig = drive, rig
         self.faults = dict(faults or {})
         self._beams, self._options = beams, options or CameraOptions()
+        self._ego_errors, self._ego_topics = ego_errors, ego_topics
         self._seed, self._period_ns = seed, round(SECOND_NS / hz)
         self._seen: dict[tuple[str, int], Ints] = {}  # of a topic and an instant: points or pixels by actor
         self._streams = self._set_up(true_rig(rig, self.faults))
@@ -85,6 +88,7 @@ class Simulation:
     def run(self, seconds: float, start_ns: int = START_NS) -> Iterator[Frame]:
         """Messages in order of arrival, and truths, of `seconds` of the drive. Each sensor has a thread of its own."""
         with ExitStack() as stack:
+            self._egos = EgoSensors(self.drive, self._ego_errors, self._seed, start_ns, seconds)
             workers = {topic: stack.enter_context(ThreadPoolExecutor(1, topic)) for topic in self._streams}
             yield from self._run(seconds, start_ns, workers)
 
@@ -139,7 +143,7 @@ class Simulation:
             for topic, fault in self.faults.items()
         }
         truth = truth_at(self.drive, instant_ns, seen, clocks, self.faults)
-        ego = ego_motion(self.drive, instant_ns, EGO, start_ns)
+        ego = ego_motion(self.drive, instant_ns, "truth", start_ns)
         tracks = Tracks(Header("truth", instant_ns, instant_ns), truth.class_names, truth.boxes, egos=(ego,))
         return Frame(truth=truth, tracks=tracks)
 
@@ -158,7 +162,8 @@ class Simulation:
             drive = self.drive
             sound = SoundField(drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, AUDIO_HZ, hearing)
             streams[topic] = _Stream(CHUNK_NS, CHUNK_NS, self._chunk(sound))
-        streams[EGO] = _Stream(SECOND_NS // 50, 0, self._ego)
+        for topic in self._ego_topics:
+            streams[topic] = _Stream(round(SECOND_NS / HZ[topic]), 0, self._ego(topic))
         return streams
 
     def _scan(self, topic: str, sweeper: SimulatedSweep) -> Callable[[int, Header], Sensed]:
@@ -189,8 +194,11 @@ class Simulation:
 
         return make
 
-    def _ego(self, instant_ns: int, header: Header) -> EgoMotion:
-        return replace(ego_motion(self.drive, instant_ns, EGO, START_NS), header=replace(header, frame="odometry"))
+    def _ego(self, topic: str) -> Callable[[int, Header], Sensed]:
+        def make(instant_ns: int, header: Header) -> EgoMotion:
+            return self._egos.message(topic, instant_ns, replace(header, frame="odometry"))
+
+        return make
 
     def _count(self, topic: str, instant_ns: int, actors: Ints) -> None:
         hits = np.bincount(actors[actors >= 0], minlength=len(self.drive.actors))

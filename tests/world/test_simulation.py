@@ -6,6 +6,7 @@ import json
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -168,6 +169,21 @@ def test_the_command_writes_a_log_that_replays(tmp_path: Path, capsys: pytest.Ca
     for words, said in ((["city_stret"], "did you mean city_street"), (["city_street", "--fault", "x"], "fault 'x'")):
         assert run(["sim", *words, "--seconds", "0.1", "-o", str(out)]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_command_draws_a_sheet_with_errors_of_the_ego(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, sheet = tmp_path / "x.mcap", tmp_path / "x.jpg"
+    words = ["sim", "crossing_occluded_siren", "--seconds", "0.6", "--ego-errors", "-o", str(out)]
+    assert run([*words, "--picture", str(sheet), "--rain", "3", "--lidar", "VLP-16"]) == 0
+    image = cv2.imread(str(sheet))
+    assert image is not None
+    assert image.shape[0] > 700
+    assert image[-100:].std() > 5  # the spectrogram
+    assert {"ego/rates", "ego/satellite"} <= set(open_log(out).topics)
+    assert run([*words, "--picture", str(tmp_path / "x.txt")]) == 2
+    assert "name a .png or .jpg" in capsys.readouterr().err
+    assert run([*words, "--lidar", "VLP"]) == 2
+    assert "known: HDL-64E" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
