@@ -26,6 +26,7 @@ class LidarMount:
 
     vehicle_from_sensor: Pose
     offset_ns: int = 0  # added to its stamps to meet the reference clock
+    make: str = ""  # "VLP-16": whose beams a simulation gives it; empty: what the simulation is told for all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,7 @@ def _offset_ns(entry: Mapping[str, Any]) -> int:
 
 
 def _lidar(entry: Mapping[str, Any]) -> LidarMount:
-    return LidarMount(_pose(entry), _offset_ns(entry))
+    return LidarMount(_pose(entry), _offset_ns(entry), str(entry.get("make", "")))
 
 
 def _camera(entry: Mapping[str, Any]) -> CameraMount:
@@ -141,6 +142,8 @@ def to_toml(rig: Rig) -> str:
         for topic, mount in mounts.items():
             pose = mount.vehicle_from_sensor
             lines += ["", f"[{topic.replace('/', '.')}]", f"offset_ms = {mount.offset_ns / 1e6!r}"]
+            if isinstance(mount, LidarMount) and mount.make:
+                lines.append(f"make = {json.dumps(mount.make)}")
             if isinstance(mount, CameraMount):
                 model = mount.model
                 lines += [f'model = "{model.model}"', f"width_px = {model.width_px}", f"height_px = {model.height_px}"]

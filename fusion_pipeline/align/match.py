@@ -66,6 +66,7 @@ def _ego(buffer: Buffer, t: int, deadline: int) -> EgoMotion | str:
         (1 - part) * a.velocity_mps + part * b.velocity_mps,
         (1 - part) * a.angular_velocity_rps + part * b.angular_velocity_rps,
         np.maximum(a.pose_covariance, b.pose_covariance), np.maximum(a.twist_covariance, b.twist_covariance),
+        (1 - part) * a.acceleration_mps2 + part * b.acceleration_mps2,
     )  # fmt: skip
 
 

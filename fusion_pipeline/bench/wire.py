@@ -68,7 +68,8 @@ def samples() -> tuple[Message, ...]:
     scan = LidarScan(_header("lidar/top"), 100_000_000, _ramp(n, 3), _ramp(n), ring, np.arange(n, dtype=np.int32))
     audio = AudioChunk(_header("audio/roof"), 16_000, np.arange(-4, 4, dtype=np.int16).reshape(4, 2))
     six = np.arange(36.0).reshape(6, 6)
-    ego = EgoMotion(_header("ego"), np.arange(3.0), np.array([0.0, 0, 0, 1]), np.arange(3.0), np.arange(3.0), six, six)
+    ego = EgoMotion(_header("ego"), np.arange(3.0), np.array([0.0, 0, 0, 1]), np.arange(3.0), np.arange(3.0), six, six,
+                    np.asarray([0.5, -0.25, 9.75]))  # fmt: skip
     counts, timings = (Count("lidar/top", "received", 7),), (StageTiming("read", 3, 1.5, 2.5, 3.5),)
     return (
         camera, scan, audio, ego,

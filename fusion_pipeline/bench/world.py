@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles, Floats
+from fusion_pipeline.bench import world_physics
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import CameraFrame, LidarScan
@@ -56,9 +57,16 @@ def street(audible: bool = False) -> Drive:
 
 
 def run(quick: bool = False) -> tuple[Figure, ...]:
-    """Speed, exactness, likeness to KITTI's scans where $FUSION_DATA has them, and memory."""
+    """Speed, exactness against theory, likeness to KITTI's scans where $FUSION_DATA has them, and memory."""
     seconds = 2.0 if quick else 10.0
-    return (*_speed(seconds), *_ray_casting(quick), *_depth(), *_likeness(), *_memory(10.0 if quick else 60.0))
+    return (
+        *_speed(seconds),
+        *_ray_casting(quick),
+        *world_physics.figures(),
+        *_depth(),
+        *_likeness(),
+        *_memory(10.0 if quick else 60.0),
+    )
 
 
 def _speed(seconds: float) -> Iterator[Figure]:
@@ -164,7 +172,8 @@ def _likeness() -> Iterator[Figure]:
         return
     real = [np.fromfile(path, np.float32).reshape(-1, 4) for path in files]
     sweeper = SimulatedSweep(ring_street(7, False), MOUNT, KITTI_BEAMS, np.pi, rolling=True, roof=KITTI_ROOF)
-    made = [(s.xyz_m, s.intensity) for s in (sweeper.sweep(4.0 * k, k) for k in range(len(files)))]
+    scans = [sweeper.sweep(4.0 * k, k) for k in range(len(files))]
+    made = [(scan.xyz_m, scan.intensity) for scan in scans]
     count = float(np.median([len(scan) for scan in real]))
     ours = float(np.median([len(xyz) for xyz, _ in made]))
     yield Figure(
@@ -185,6 +194,32 @@ def _likeness() -> Iterator[Figure]:
         apart = float(np.abs(a - b).sum() / 2)
         note = f"medians {np.median(mine):.2f} and {np.median(theirs):.2f}; another street, another town"
         yield Figure(f"total variation between histograms of {what}, ours and KITTI's", apart, "", note=note)
+    edges = np.asarray([5.0, 10, 15, 20, 30, 45, 70])
+    rings = [scan.xyz_m[np.lexsort((scan.turn, scan.ring))] for scan in scans]
+    mine, theirs = (np.nanmean([drop_rates(xyz, edges) for xyz in group], axis=0)
+                    for group in (rings, [scan[:, :3] for scan in real]))  # fmt: skip
+    pairs_by_range = ", ".join(f"{a:.0f}-{b:.0f} m {100 * x:.0f}/{100 * y:.0f}" for a, b, x, y in
+                               zip(edges[:-1], edges[1:], mine, theirs, strict=True))  # fmt: skip
+    gap = 100 * float(np.nanmean(np.abs(mine - theirs)))
+    yield Figure("share of lost beams by range, mean distance between ours and KITTI's", gap, "points of %",
+                 note=f"ours/KITTI's in %: {pairs_by_range}")  # fmt: skip
+
+
+def drop_rates(xyz: Floats, edges_m: Doubles) -> Doubles:
+    """Of beams between two neighbours of one surface, the share without an echo, by range; NaN where there are none.
+
+    Rings are told from the order of the points, beam by beam, as KITTI and this simulation write them.
+    """
+    azimuth = np.arctan2(xyz[:, 1], xyz[:, 0])
+    distance = np.linalg.norm(xyz, axis=1)
+    step = KITTI_BEAMS.azimuth_step_rad
+    apart = np.abs(np.diff(azimuth))
+    missing = np.rint(apart / step).astype(int) - 1
+    same = (apart < 4.5 * step) & (np.abs(np.diff(distance)) < 0.02 * distance[:-1] + 0.1)
+    lost, _ = np.histogram(distance[:-1][same], edges_m, weights=np.clip(missing[same], 0, 3))
+    kept, _ = np.histogram(distance[:-1][same], edges_m)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(lost / (lost + kept), np.float64)
 
 
 def _by_elevation(xyz: Floats) -> Doubles:

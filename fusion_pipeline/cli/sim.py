@@ -20,7 +20,7 @@ def sim(
     rig: Annotated[
         Path | None, typer.Option("--rig", help="Rig file; default: the demo's.", show_default=False)
     ] = None,
-    lidar: Annotated[str, typer.Option("--lidar", help="Whose beams: VLP-16, OS1-128, ...")] = "HDL-64E",
+    lidar: Annotated[str, typer.Option("--lidar", help="Whose beams, unless the rig says: VLP-16, ...")] = "HDL-64E",
     faults: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,6 +33,8 @@ def sim(
     ego_errors: Annotated[
         bool, typer.Option("--ego-errors", help="Odometry drifts; biased rates and satellite fixes beside it.")
     ] = False,
+    fleet_name: Annotated[str, typer.Option("--fleet", help="Whose vehicles: europe or us.")] = "europe",
+    returns: Annotated[int, typer.Option("--returns", help="Echoes of each LiDAR beam.", min=1, max=2)] = 1,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw the middle of it into this .png.", show_default=False)
     ] = None,
@@ -54,6 +56,7 @@ def sim(
     from fusion_pipeline.world.camera import CameraOptions
     from fusion_pipeline.world.ego_sensors import HZ, PERFECT_EGO, EgoErrors
     from fusion_pipeline.world.faults import parse_faults
+    from fusion_pipeline.world.fleets import fleet
     from fusion_pipeline.world.scenarios import SCENARIOS, scenario
     from fusion_pipeline.world.simulation import EGO, Simulation
     from fusion_pipeline.world.weather import Weather
@@ -70,7 +73,7 @@ def sim(
         believed = Rig.load(rig or shipped("demo"))
         wrong = parse_faults(faults or (), (*believed.topics, *HZ))
         simulation = Simulation(
-            family.build(seed, bool(believed.audios)),
+            family.build(seed, bool(believed.audios), fleet(fleet_name)),
             believed,
             seed,
             wrong,
@@ -78,6 +81,7 @@ def sim(
             options=options,
             ego_errors=EgoErrors() if ego_errors else PERFECT_EGO,
             ego_topics=tuple(HZ) if ego_errors else (EGO,),
+            returns=returns,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

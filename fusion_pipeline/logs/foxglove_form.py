@@ -36,6 +36,7 @@ class Beside:
     height_px: int = 0  # of a compressed picture
     width_px: int = 0
     hops: tuple[tuple[str, int, int], ...] = ()
+    acceleration_mps2: tuple[float, ...] = ()  # of an ego motion; empty: not measured
 
     @classmethod
     def of(cls, message: Sensed) -> Beside:
@@ -44,7 +45,9 @@ class Beside:
         hops = tuple((hop.stage, hop.start_ns, hop.end_ns) for hop in head.hops)
         duration = message.duration_ns if isinstance(message, LidarScan) else 0
         size = (message.height_px, message.width_px) if isinstance(message, CameraFrame) else (0, 0)
-        return cls(head.source, head.capture_ns, head.frame, duration, *size, hops)
+        felt = message.acceleration_mps2 if isinstance(message, EgoMotion) else np.zeros(0)
+        acceleration = tuple(felt.tolist()) if np.isfinite(felt).all() else ()
+        return cls(head.source, head.capture_ns, head.frame, duration, *size, hops, acceleration)
 
     def to_json(self) -> str:
         """One line."""
@@ -55,6 +58,7 @@ class Beside:
         """From one line. Raises ValueError, KeyError or TypeError for anything else."""
         table = json.loads(text)
         table["hops"] = tuple((str(stage), int(start), int(end)) for stage, start, end in table["hops"])
+        table["acceleration_mps2"] = tuple(float(value) for value in table.get("acceleration_mps2", ()))
         return cls(**table)
 
     def header(self, arrival_ns: int) -> Header:

@@ -15,6 +15,7 @@ from fusion_pipeline.logs.foxglove_form import BESIDE, POINT, Beside, Sensed
 from fusion_pipeline.logs.mcap_writer import RIG
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, Message
+from fusion_pipeline.messages.ego import unmeasured
 from fusion_pipeline.rig import Rig, RigError
 
 KINDS = {
@@ -243,6 +244,7 @@ def _ego_of(found: Any, note: Beside, arrival: int) -> EgoMotion:
         vector(found.angular_velocity),
         np.asarray(found.pose_covariance, np.float64).reshape(6, 6),
         np.asarray(found.velocity_covariance, np.float64).reshape(6, 6),
+        np.asarray(note.acceleration_mps2, np.float64) if note.acceleration_mps2 else unmeasured(),
     )
 
 

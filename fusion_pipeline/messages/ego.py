@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,9 +10,17 @@ from fusion_pipeline.arrays import Doubles, require_dtype, require_shape
 from fusion_pipeline.messages.header import Header
 
 
+def unmeasured() -> Doubles:
+    """(3,) NaN: no accelerometer."""
+    return np.full(3, np.nan)
+
+
 @dataclass(frozen=True, slots=True)
 class EgoMotion:
-    """Pose of the vehicle in the odometry frame and twist in the vehicle frame, at `capture_ns`."""
+    """Pose of the vehicle in the odometry frame, twist and acceleration in the vehicle frame, at `capture_ns`.
+
+    The acceleration is the proper one, of the vehicle's origin: at rest on level ground it is +9.81 upwards.
+    """
 
     header: Header
     position_m: Doubles  # (3,)
@@ -21,6 +29,9 @@ class EgoMotion:
     angular_velocity_rps: Doubles  # (3,) rad/s
     pose_covariance: Doubles  # (6, 6) of x, y, z and rotation about x, y, z
     twist_covariance: Doubles  # (6, 6)
+    acceleration_mps2: Doubles = field(
+        default_factory=unmeasured
+    )  # (3,) as an accelerometer feels it; NaN: not measured
 
     def __post_init__(self) -> None:
         for name, shape in _SHAPES.items():
@@ -39,4 +50,5 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "angular_velocity_rps": (3,),
     "pose_covariance": (6, 6),
     "twist_covariance": (6, 6),
+    "acceleration_mps2": (3,),
 }

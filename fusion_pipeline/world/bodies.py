@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from fusion_pipeline.world.fleets import CarStyle, Size
 from fusion_pipeline.world.materials import Material as M
 from fusion_pipeline.world.meshes import Mesh, block, cylinder, frustum, hexahedron, leaves, wheel
-
-Size = tuple[float, float, float]  # length, width, height in metres
-
-
-@dataclass(frozen=True, slots=True)
-class CarStyle:
-    """A side view; lengths are shares of the car's length counted from the rear, heights shares of its height."""
-
-    name: str
-    cowl: float  # where the windscreen meets the hood
-    roof_front: float
-    roof_rear: float
-    tail: float  # where the rear window meets the body
-    belt: float  # height under the windows
-    hood: float  # height of the hood at the nose
-    height_m: float  # typical height
-    length_m: float  # typical length
-
-
-CAR_STYLES = (
-    CarStyle("hatchback", 0.76, 0.60, 0.10, 0.03, 0.62, 0.50, 1.49, 3.85),
-    CarStyle("city", 0.82, 0.66, 0.08, 0.02, 0.60, 0.52, 1.50, 3.50),
-    CarStyle("sedan", 0.72, 0.55, 0.30, 0.15, 0.64, 0.50, 1.44, 4.40),
-    CarStyle("estate", 0.73, 0.57, 0.08, 0.01, 0.62, 0.50, 1.48, 4.45),
-    CarStyle("suv", 0.76, 0.62, 0.09, 0.02, 0.64, 0.56, 1.70, 4.30),
-    CarStyle("minivan", 0.84, 0.68, 0.07, 0.02, 0.58, 0.50, 1.66, 4.20),
-    CarStyle("coupe", 0.68, 0.50, 0.30, 0.08, 0.66, 0.52, 1.38, 4.15),
-)
 
 
 def car(rng: np.random.Generator, size: Size, style: CarStyle) -> Mesh:
@@ -206,11 +178,42 @@ def tree(rng: np.random.Generator, height: float) -> Mesh:
     return Mesh.join([stem, leaves(rng, (wide, wide, height - trunk), 250).placed((0, 0, trunk))])
 
 
+def trailer(rng: np.random.Generator, size: Size) -> Mesh:
+    """A tractor and its semitrailer, a gap between them."""
+    length, width, height = size
+    tractor = 5.9
+    box = length - tractor + 2.6  # it rests on the tractor's rear axle
+    load = block((box, width, height - 1.15), (-(length - box) / 2, 0, 1.15), M.PAINT)
+    frame = block((box * 0.96, width * 0.35, 0.35), (-(length - box) / 2, 0, 0.8), M.METAL)
+    axles = [
+        wheel(0.5, 0.3).placed((-length / 2 + at, side * (width / 2 - 0.17), 0))
+        for at in (1.6, 2.9, 4.2) for side in (-1, 1)
+    ]  # fmt: skip
+    front = truck(rng, (tractor, width, height * 0.95))
+    cab = front.placed((length / 2 - tractor / 2, 0, 0))
+    keep = cab.vertices_m[cab.triangles][:, :, 0].mean(axis=1) > length / 2 - 2.5  # the tractor has no load of its own
+    low = cab.vertices_m[cab.triangles][:, :, 2].max(axis=1) < 1.1
+    rows = np.flatnonzero(keep | low)
+    return Mesh.join([load, frame, *axles, Mesh(cab.vertices_m, cab.triangles[rows], cab.materials[rows])])
+
+
+def articulated_bus(rng: np.random.Generator, size: Size) -> Mesh:
+    """Two boxes of a bus with dark bellows between."""
+    length, width, height = size
+    front = bus(rng, (length * 0.55, width, height)).placed((length * 0.225, 0, 0))
+    rear = bus(rng, (length * 0.39, width, height)).placed((-length * 0.305, 0, 0))
+    bellows = block((length * 0.07, width * 0.92, height - 0.8), (-length * 0.08, 0, 0.6), M.RUBBER)
+    return Mesh.join([front, rear, bellows])
+
+
 BODIES: dict[str, Callable[[np.random.Generator, Size], Mesh]] = {
     "van": van,
     "truck": truck,
+    "trailer": trailer,
     "bus": bus,
+    "articulated bus": articulated_bus,
     "pedestrian": pedestrian,
     "two-wheeler": two_wheeler,
+    "motorcycle": two_wheeler,
     "other": animal,
 }

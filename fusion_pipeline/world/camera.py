@@ -119,7 +119,7 @@ class SimulatedCamera:
             np.ascontiguousarray(world_from_axes.rotation), world_from_axes.translation_m,
             self.view.normals, self.view.colours, self._shine, ground.pixels, ground.low_m, ground.cell_m,
             self.view.drive.ring_m, haze_m, thickest, options.night, sun.inverse, sun.turn, sun.eye_m, sun.grid,
-            out, depth, numbers,
+            self.view.drive.level, out, depth, numbers,
         )  # fmt: skip
         return out, depth, numbers
 

@@ -4,7 +4,7 @@ The street is a ring: x counts round it, x + ring_m is the same place. All that 
 period, so the world at a time depends on the time modulo the period alone. Processes that know the seed and the
 clock see the same world without a word between them.
 
-Frame "world": x along the street, y left, z up, z = 0 the road.
+Frame "world": x along the street, y left, z up, z = 0 the road (of a drive that is level).
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Drive:
     ground: Ground
     solids: Doubles  # (B, 7) buildings as SoundField takes them
     sounds: tuple[SoundSource, ...]
+    level: bool = True  # the ground is the plane z = 0, coloured by `ground`; otherwise it is part of the scenery
 
     @property
     def period_ns(self) -> int:

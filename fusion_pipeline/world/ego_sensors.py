@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,9 +27,13 @@ class EgoErrors:
     speed_noise_mps: float = 0.03
     position_noise_m: float = 0.4  # of a satellite's fix
     wander_m: float = 1.2  # of its slow error, which forgets itself in WANDER_S
+    accel_bias_mps2: float = 0.02  # of the accelerometers
+    accel_noise_mps2: float = 0.05  # standard deviation of one measurement
 
 
-PERFECT_EGO = EgoErrors(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+PERFECT_EGO = EgoErrors(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+GRAVITY_MPS2 = 9.80665
+_APART_S = 0.02  # between the velocities whose difference is the acceleration
 WANDER_S = 30.0
 
 
@@ -79,10 +83,21 @@ class EgoSensors:
         if topic == RATES:
             turn = rates[0, 3] + errors.yaw_bias_rps + rng.normal() * errors.yaw_noise_rps
             known = (UNKNOWN, UNKNOWN, UNKNOWN, 1e-4, 1e-4, errors.yaw_noise_rps**2 + 1e-6)
-            return _motion(header, np.zeros(3), 0.0, 0.0, float(turn), (UNKNOWN,) * 6, known)
+            felt = self._felt(number / HZ[topic])
+            felt += errors.accel_bias_mps2 + rng.normal(0, 1, 3) * errors.accel_noise_mps2
+            said = _motion(header, np.zeros(3), 0.0, 0.0, float(turn), (UNKNOWN,) * 6, known)
+            return replace(said, acceleration_mps2=felt)
         place = values[0, :3] + self._wander[number] + rng.normal(0, 1, 3) * errors.position_noise_m
         spread = errors.position_noise_m**2 + errors.wander_m**2 + 1e-4
         return _motion(header, place, 0.0, 0.0, 0.0, (spread, spread, 4 * spread, *(UNKNOWN,) * 3), (UNKNOWN,) * 6)
+
+    def _felt(self, time_s: float) -> Doubles:
+        """(3,) true proper acceleration of the upright vehicle, in its own axes."""
+        times = time_s + np.asarray([-0.5, 0.0, 0.5]) * _APART_S
+        values, rates = self._sampled(np.maximum(times, 0.0))
+        change = (rates[2, :3] - rates[0, :3]) / _APART_S
+        c, s = np.cos(values[1, 3]), np.sin(values[1, 3])
+        return np.asarray([c * change[0] + s * change[1], c * change[1] - s * change[0], change[2] + GRAVITY_MPS2])
 
     def _sampled(self, times_s: Doubles) -> tuple[Doubles, Doubles]:
         """True places, yaw and their rates; in an odometry frame that a ring street's laps do not cut."""

@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
-from fusion_pipeline.world.bodies import BODIES, CAR_STYLES, car, tree
+from fusion_pipeline.world.bodies import BODIES, car, tree
 from fusion_pipeline.world.drive import Actor, Body, Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, cylinder, leaves
 from fusion_pipeline.world.motion import STEP_S, Track
@@ -21,23 +22,20 @@ from fusion_pipeline.world.sources import synthesise
 RING_M, PERIOD_S, LANE_M = 480.0, 60.0, 3.3
 PEOPLE, TURN_S = 26, 1.5
 EGO_LAPS, AMBULANCE_LAPS = 1, 2  # 8 and 16 m/s
-SIZES: dict[str, tuple[str, tuple[float, float, float]]] = {
-    "van": ("car", (4.9, 1.9, 2.1)), "truck": ("truck", (8.2, 2.5, 3.3)), "bus": ("truck", (11.0, 2.5, 3.1)),
-    "pedestrian": ("pedestrian", (0.75, 0.6, 1.75)), "two-wheeler": ("two-wheeler", (1.8, 0.6, 1.7)),
-}  # fmt: skip
 
 
 @lru_cache(maxsize=2)
-def ring_street(seed: int, audible: bool = True) -> Drive:
+def ring_street(seed: int, audible: bool = True, fleet: Fleet = EUROPE) -> Drive:
     """The drive of `seed`; the same seed gives the same drive on every machine.
 
     Without `audible` it has no sounds, which take a second to make; all else is the same.
     """
-    return _Builder(seed, audible).drive()
+    return _Builder(seed, audible, fleet).drive()
 
 
 class _Builder:
-    def __init__(self, seed: int, audible: bool) -> None:
+    def __init__(self, seed: int, audible: bool, fleet: Fleet) -> None:
+        self.fleet = fleet
         self.rng = np.random.default_rng(seed)
         self.audible = audible
         self.actors: list[Actor] = []
@@ -89,11 +87,11 @@ class _Builder:
     def _put(self, kind: str, track: Track, lacquer: tuple[float, float, float] | None = None) -> Actor:
         rng = self.rng
         if kind == "car":
-            style = CAR_STYLES[int(rng.integers(len(CAR_STYLES)))]
-            size = (style.length_m, 1.63 + 0.06 * (style.length_m - 3.9), style.height_m)
+            style = self.fleet.style(rng)
+            size = style.size_m
             label, name, mesh = "car", style.name, car(rng, size, style)
         else:
-            label, size = SIZES[kind]
+            label, size = self.fleet.usual(kind)
             name, mesh = kind, BODIES[kind](rng, size)
         actor = Actor(CLASSES.index(label), name, size, track, painted(mesh, rng, lacquer))
         self.actors.append(actor)

@@ -33,7 +33,7 @@ def _in_shadow(x: float, y: float, z: float, sun: Any, turn: Any, eye: Any, grid
 def shade(
     inverse: Any, ids: Any, ratio: Any, slope: Any, turn: Any, eye: Any, normals: Any, colours: Any, shine: Any,
     ground: Any, low: float, cell: float, ring: float, haze_m: float, thickest: float, night: bool, sun: Any,
-    sun_turn: Any, sun_eye: Any, sun_grid: Any, out: Any, depth: Any, numbers: Any,
+    sun_turn: Any, sun_eye: Any, sun_grid: Any, level: bool, out: Any, depth: Any, numbers: Any,
 ) -> None:  # fmt: skip
     """Fill (H, W) `out` (3 channels B, G, R, 0 to 255), `depth` (along the axis, 0 for the sky) and `numbers`.
 
@@ -50,7 +50,7 @@ def shade(
             z = turn[2, 0] + turn[2, 1] * ratio[u] + turn[2, 2] * slope[v]
             long = np.sqrt(x * x + y * y + z * z)
             near = inverse[u, v]
-            t = -eye[2] / z if z < -1e-6 else np.inf
+            t = -eye[2] / z if level and z < -1e-6 else np.inf
             head = 0.0
             if night:
                 rise = min(slope[v] + 0.02, 0.0) / 0.06  # slope counts downwards: above the beam it is dark

@@ -15,8 +15,9 @@ from fusion_pipeline.arrays import Ints
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
 from fusion_pipeline.rig import Rig
-from fusion_pipeline.world.beams import BeamTable
+from fusion_pipeline.world.beams import BeamTable, beam_table
 from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
+from fusion_pipeline.world.checks import check_sensors
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ego_sensors import HZ, ODOMETRY, PERFECT_EGO, EgoErrors, EgoSensors
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
@@ -70,9 +71,11 @@ class Simulation:
     def __init__(
         self, drive: Drive, rig: Rig, seed: int = 0, faults: Mapping[str, Fault] | None = None, hz: float = 10.0,
         beams: BeamTable | None = None, options: CameraOptions | None = None,
-        ego_errors: EgoErrors = PERFECT_EGO, ego_topics: tuple[str, ...] = (ODOMETRY,),
+        ego_errors: EgoErrors = PERFECT_EGO, ego_topics: tuple[str, ...] = (ODOMETRY,), returns: int = 1,
     ) -> None:  # fmt: skip
-        self.drive, self.rig = drive, rig
+        """`beams` are those of LiDARs whose mount names no make. Raises SceneError for a sensor inside a building."""
+        check_sensors(drive, rig)
+        self.drive, self.rig, self._returns = drive, rig, returns
         self.faults = dict(faults or {})
         self._beams, self._options = beams, options or CameraOptions()
         self._ego_errors, self._ego_topics = ego_errors, ego_topics
@@ -150,7 +153,10 @@ class Simulation:
     def _set_up(self, rig: Rig) -> dict[str, _Stream]:
         streams: dict[str, _Stream] = {}
         for topic, lidar in rig.lidars.items():
-            sweep = SimulatedSweep(self.drive, lidar, self._beams, np.pi, rolling=True, weather=self._options.weather)
+            beams = beam_table(lidar.make) if lidar.make else self._beams
+            sweep = SimulatedSweep(
+                self.drive, lidar, beams, np.pi, rolling=True, weather=self._options.weather, returns=self._returns
+            )
             streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
         for topic, camera in rig.cameras.items():
             look = SimulatedCamera(self.drive, camera, self._options)

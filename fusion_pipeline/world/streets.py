@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
-from fusion_pipeline.world.bodies import BODIES, CAR_STYLES, Size, car, tree
+from fusion_pipeline.world.bodies import BODIES, car, tree
+from fusion_pipeline.world.fleets import EUROPE, UNITED_STATES, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, cylinder
 from fusion_pipeline.world.roadside import Bank, clutter
 from fusion_pipeline.world.scene import CLASSES, Scene, Thing
 
-# Mean and spread of length, width, height in metres: those of European traffic. Vans count as cars, like KITTI's
-# benchmark, which takes a van found as car for neither right nor wrong.
-SIZES: dict[str, tuple[str, Size, Size]] = {
-    "van": ("car", (4.9, 1.9, 2.1), (0.5, 0.1, 0.22)),
-    "truck": ("truck", (8.5, 2.5, 3.2), (2.0, 0.1, 0.35)),
-    "bus": ("truck", (11.5, 2.53, 3.1), (1.5, 0.04, 0.15)),
-    "pedestrian": ("pedestrian", (0.8, 0.62, 1.75), (0.18, 0.08, 0.1)),
-    "two-wheeler": ("two-wheeler", (1.78, 0.62, 1.72), (0.14, 0.1, 0.1)),
-    "other": ("other", (1.2, 0.45, 0.95), (0.4, 0.15, 0.35)),
-}
+EUROPEAN_SHARE = 0.8  # of all streets; the rest have American vehicles
+_TRAFFIC = ("car", "van", "truck", "bus", "trailer", "articulated bus")
+_TRAFFIC_SHARES = (0.83, 0.09, 0.04, 0.02, 0.01, 0.01)
 
 
-class _Street:
-    """Fills one street; things never overlap (by circles)."""
+class RandomStreet:
+    """One street with everything on it; things never overlap (by circles)."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, fleet: Fleet | None = None) -> None:
+        """Without a fleet it is European on EUROPEAN_SHARE of all streets, American on the others."""
         rng = self.rng = np.random.default_rng(seed)
+        drawn = EUROPE if rng.random() < EUROPEAN_SHARE else UNITED_STATES
+        self.fleet = fleet or drawn
         self.heading = rng.normal(0, 0.08) if rng.random() < 0.8 else rng.uniform(-0.6, 0.6)
         self.lane = rng.uniform(2.9, 3.7)
         self.side = rng.choice([-1.0, 1.0], p=[0.8, 0.2])  # where the oncoming lane is not
@@ -42,7 +37,12 @@ class _Street:
         self.offset = -self.side * self.lane / 2 * rng.uniform(0.8, 1.2)
         self.things: list[Thing] = []
         self.static: list[Mesh] = []
+        self.solids: list[tuple[float, ...]] = []  # houses: x, y, half length, half width, cos yaw, sin yaw, height
         self._taken: list[tuple[float, float, float]] = [(0.0, 0.0, 2.8)]
+        self._traffic()
+        self._parked()
+        self._people()
+        self._furniture()
 
     def xy(self, along: float, across: float) -> tuple[float, float]:
         c, s = np.cos(self.heading), np.sin(self.heading)
@@ -68,18 +68,11 @@ class _Street:
     def put(self, kind: str, along: float, across: float, yaw: float, speed: float) -> None:
         rng = self.rng
         x, y = self.xy(along, across)
-        style = CAR_STYLES[int(rng.integers(len(CAR_STYLES)))]
-        if kind == "car":
-            label = "car"
-            mean: Size = (style.length_m, 1.63 + 0.06 * (style.length_m - 3.9), style.height_m)
-            spread: Size = (0.25, 0.07, 0.06)
-        else:
-            label, mean, spread = SIZES[kind]
-        length, width, height = (
-            float(m + np.clip(rng.normal(), -2.2, 2.2) * s) for m, s in zip(mean, spread, strict=True)
-        )
-        size = (max(length, 0.35), max(width, 0.25), max(height, 0.4))
-        reach = 0.5 * size[0] if kind in ("pedestrian", "two-wheeler", "other") else 0.46 * size[0] + 0.2
+        style = self.fleet.style(rng)
+        known = self.fleet.sizes.get(kind)
+        label = known.label if known else "car"
+        size = self.fleet.drawn(rng, *((known.mean, known.spread) if known else (style.size_m, self.fleet.car_spread)))
+        reach = 0.5 * size[0] if kind in ("pedestrian", "two-wheeler", "motorcycle", "other") else 0.46 * size[0] + 0.2
         heading = self.heading + yaw
         # A long thing takes three circles along its length.
         dx, dy = np.cos(heading), np.sin(heading)
@@ -98,9 +91,9 @@ class _Street:
         self.things.append(Thing(CLASSES.index(label), name, base, size, yaw_rad, velocity, mesh))
 
     def vehicle(self) -> str:
-        return str(self.rng.choice(["car", "van", "truck", "bus"], p=[0.84, 0.09, 0.05, 0.02]))
+        return str(self.rng.choice(_TRAFFIC, p=_TRAFFIC_SHARES))
 
-    def traffic(self) -> None:
+    def _traffic(self) -> None:
         rng = self.rng
         for direction in (1.0, -1.0):
             along = rng.uniform(4, 30)
@@ -115,7 +108,7 @@ class _Street:
                 self.vehicle(), rng.uniform(6, 68), rng.uniform(-30, 30), rng.uniform(-np.pi, np.pi), rng.uniform(0, 6)
             )
 
-    def parked(self) -> None:
+    def _parked(self) -> None:
         rng = self.rng
         for side in (-1.0, 1.0):
             if rng.random() < 0.35:
@@ -131,9 +124,14 @@ class _Street:
                     self.put(kind, along, across + rng.normal(0, 0.12), turned + flip + rng.normal(0, 0.03), 0.0)
                 along += rng.uniform(2.5, 3.1) if turned else rng.uniform(4.9, 6.3)
 
-    def people(self) -> None:
+    def _people(self) -> None:
         rng = self.rng
-        for kind, count, speed in (("pedestrian", 7, 1.4), ("two-wheeler", 4, 4.0), ("other", 2, 0.5)):
+        for kind, count, speed in (
+            ("pedestrian", 7, 1.4),
+            ("two-wheeler", 4, 4.0),
+            ("motorcycle", 2, 8.0),
+            ("other", 2, 0.5),
+        ):
             for _ in range(rng.integers(0, count)):
                 near = rng.choice([-1.0, 1.0]) * (self.half + rng.uniform(-2.5, 4))
                 yaw = rng.choice([0.0, np.pi]) + rng.normal(0, 0.5)
@@ -147,7 +145,7 @@ class _Street:
             self._taken.append((x, y, radius))
             self.static.append(mesh.placed((x, y, self.height(x, y) - 0.05), self.heading + yaw))
 
-    def furniture(self) -> None:
+    def _furniture(self) -> None:
         rng = self.rng
         for side in (-1.0, 1.0):
             edge = self.half + rng.uniform(0.5, 2)
@@ -185,19 +183,25 @@ class _Street:
                 across = side * (edge + rng.uniform(3, 14))
                 while along < 90:
                     long, deep = rng.uniform(8, 25), rng.uniform(6, 12)
-                    house = block((long, deep, rng.uniform(4, 14)), (0, 0, 0), Material.WALL)
-                    self._barrier(house, along + long / 2, across + side * deep / 2, long, deep)
+                    high = rng.uniform(4, 14)
+                    house = block((long, deep, high), (0, 0, 0), Material.WALL)
+                    if self._barrier(house, along + long / 2, across + side * deep / 2, long, deep):
+                        at = self.xy(along + long / 2, across + side * deep / 2)
+                        turn = (float(np.cos(self.heading)), float(np.sin(self.heading)))
+                        self.solids.append((*at, long / 2, deep / 2, *turn, high))
                     along += long + rng.choice([0.0, rng.uniform(2, 12)])
 
-    def _barrier(self, mesh: Mesh, along: float, across: float, long: float, deep: float = 0.5) -> None:
+    def _barrier(self, mesh: Mesh, along: float, across: float, long: float, deep: float = 0.5) -> bool:
         points = [
             self.xy(along + u, across + v)
             for u in np.linspace(-long / 2, long / 2, max(2, int(long / 1.5)))
             for v in np.linspace(-deep / 2, deep / 2, max(1, int(deep / 1.5)))
         ]
-        if all(self.free(x, y, 0.9) for x, y in points):
+        free = all(self.free(x, y, 0.9) for x, y in points)
+        if free:
             x, y = self.xy(along, across)
             self.static.append(mesh.placed((x, y, self.height(x, y) - 0.5), self.heading))
+        return free
 
     def terrain(self) -> Mesh:
         beside = -self.half - np.asarray([24, 20, 17, 14, 12, 10, 8.5, 7, 5.5, 4, 3, 2, 1, 0.1, 0])
@@ -225,13 +229,5 @@ class _Street:
 
 def street(seed: int) -> Scene:
     """A street with everything on it; the same seed gives the same bytes."""
-    work = _Street(seed)
-    work.traffic()
-    work.parked()
-    work.people()
-    work.furniture()
-    return Scene(tuple(work.things), Mesh.join([work.terrain(), *_sequence(work.static)]))
-
-
-def _sequence(meshes: Sequence[Mesh]) -> Sequence[Mesh]:
-    return meshes
+    work = RandomStreet(seed)
+    return Scene(tuple(work.things), Mesh.join([work.terrain(), *work.static]))

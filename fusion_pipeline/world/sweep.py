@@ -20,6 +20,7 @@ from fusion_pipeline.rig import LidarMount
 from fusion_pipeline.world.beams import BeamTable, hdl64
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.materials import Material, table
+from fusion_pipeline.world.returns import Echoes, second_echoes
 from fusion_pipeline.world.surfaces import RayGrid
 from fusion_pipeline.world.view import SCENERY, View
 from fusion_pipeline.world.weather import CLEAR, NEAR_ECHO_M, Weather
@@ -60,6 +61,7 @@ class _Face:
     """One piece of the field, drawn as a plane."""
 
     view: View
+    panes: View | None  # with all panes closed, where second returns are wanted
     turn: Floats  # (W,) share of a whole turn of each column
     middle: float  # of them
     axes_from_sensor: Doubles  # (3, 3)
@@ -71,14 +73,20 @@ class SimulatedSweep:
     def __init__(
         self, drive: Drive, mount: LidarMount, beams: BeamTable | None = None, field_rad: float = FIELD_RAD,
         rolling: bool = False, noisy: bool = True, weather: Weather = CLEAR, glass: float = 1.0,
-        roof: Roof | None = None,
+        roof: Roof | None = None, returns: int = 1,
     ) -> None:  # fmt: skip
         """`field_rad` to both sides of ahead, pi all round; without `noisy` nothing is lost and ranges are exact.
 
-        `glass` 0 lets panes stop every beam.
+        `glass` 0 lets panes stop every beam. `returns` 2 reports the second echo of beams that have two.
         """
         self.beams, self._glass, self._roof = beams or hdl64(), glass, roof
+        if returns not in (1, 2):
+            raise ValueError(f"a beam has 1 or 2 returns, not {returns}")
+        self._returns = returns
         self.drive, self._rolling, self._noisy, self._weather = drive, rolling, noisy, weather
+        order = np.argsort(np.asarray(self.beams.elevations_rad))
+        brightness = self.beams.brightness or (0.0,) * len(order)
+        self._brightness = np.asarray(brightness, np.float64)[order]
         elevations = np.sort(np.asarray(self.beams.elevations_rad))
         azimuths: Doubles = np.arange(-field_rad, field_rad - 1e-9, self.beams.azimuth_step_rad)
         widest = ROLLING_RAD if rolling else WIDEST_RAD
@@ -107,7 +115,12 @@ class SimulatedSweep:
         c, s = np.cos(middle), np.sin(middle)
         turn = np.asarray([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
         view = View(self.drive, mount.vehicle_from_sensor, turn, grid, self.beams.range_m, self._glass)
-        return _Face(view, ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32), (middle + np.pi) / (2 * np.pi), turn)
+        closed = (
+            View(self.drive, mount.vehicle_from_sensor, turn, grid, self.beams.range_m) if self._returns > 1 else None
+        )
+        return _Face(
+            view, closed, ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32), (middle + np.pi) / (2 * np.pi), turn
+        )
 
     def _part(self, face: _Face, seconds: float, rng: np.random.Generator, salt: int) -> Sweep:
         at = seconds + (face.middle - 0.5) * TURN_S if self._rolling else seconds
@@ -124,9 +137,18 @@ class SimulatedSweep:
             surfaces.inverse, surfaces.ids, surfaces.grid.ratio, surfaces.grid.stretch, surfaces.grid.slope,
             np.ascontiguousarray(world_from_axes.rotation), world_from_axes.translation_m, view.normals, view.materials,
             self._reflectance, self._lost, self.beams.range_m, self.beams.noise_m, self._noisy,
-            self._weather.extinction_per_m, self._weather.noise_share, chance, bell, xyz, light, column, beam, triangle,
+            self._weather.extinction_per_m, self._weather.noise_share, self.drive.level, self._brightness,
+            self.beams.fade, chance, bell, xyz, light, column, beam, triangle,
         )  # fmt: skip
-        points, light, column, beam, triangle = (part[:kept] for part in (xyz, light, column, beam, triangle))
+        echoes = Echoes(*(part[:kept] for part in (xyz, light, column, beam, triangle)))
+        if face.panes is not None:
+            face.panes.look(at, salt)
+            closed = face.panes.surfaces
+            extra = second_echoes(echoes, surfaces.grid, self.beams.divergence_rad, self.beams.azimuth_step_rad,
+                                  closed.inverse, closed.ids.astype(np.int64), rng)  # fmt: skip
+            echoes = echoes.joined(extra)
+        points, light, column = echoes.xyz_m, echoes.light, echoes.column
+        beam, triangle = echoes.beam, echoes.triangle
         if self._roof is not None:
             free = ~_over(self._roof, points @ face.axes_from_sensor)
             points, light, column, beam, triangle = (part[free] for part in (points, light, column, beam, triangle))
@@ -165,7 +187,8 @@ def _over(roof: Roof, points: Doubles) -> NDArray[np.bool_]:
 def _shoot(
     inverse: Any, ids: Any, ratio: Any, stretch: Any, slope: Any, turn: Any, eye: Any, normals: Any, materials: Any,
     reflectance: Any, lost: Any, reach: float, noise: float, noisy: bool, extinction: float, rain_noise: float,
-    chance: Any, bell: Any, xyz: Any, light: Any, column: Any, beam: Any, triangle: Any,
+    level: bool, brightness: Any, fade: float, chance: Any, bell: Any, xyz: Any, light: Any, column: Any, beam: Any,
+    triangle: Any,
 ) -> int:  # fmt: skip
     """Echoes of all rays, one after another; how many there are."""
     count = 0
@@ -174,7 +197,7 @@ def _shoot(
             wy, wz = ratio[u], stretch[u] * slope[v]
             long = np.sqrt(1.0 + wy * wy + wz * wz)
             fall = -(turn[2, 0] + turn[2, 1] * wy + turn[2, 2] * wz)
-            road = fall / eye[2] if fall > 1e-6 else 0.0
+            road = fall / eye[2] if level and fall > 1e-6 else 0.0
             near, number = inverse[u, v], np.int64(ids[u, v])
             if road > near:
                 near, number = road, np.int64(-1)
@@ -206,6 +229,7 @@ def _shoot(
                             continue
                         distance = CLOSEST_M - NEAR_ECHO_M / 3.0 * np.log(1.0 - chance[1, u, v])
                         number, bright = np.int64(-1), 0.02
+                bright += brightness[v] - fade * (distance / 50.0) ** 2
                 distance += noise * bell[u, v] + rain_noise * distance * bell[u, v]
             scale = distance / long
             xyz[count, 0], xyz[count, 1], xyz[count, 2] = scale, wy * scale, wz * scale

@@ -26,6 +26,7 @@ from fusion_pipeline.messages import (
     Message,
     Tracks,
 )  # fmt: skip
+from fusion_pipeline.messages.ego import unmeasured
 from fusion_pipeline.rig import Rig, to_toml
 
 START = 1_700_000_000_000_000_000
@@ -66,6 +67,7 @@ def ego(header: Header, seed: int) -> EgoMotion:
     return EgoMotion(
         header, rng.normal(size=3), turn / np.linalg.norm(turn), rng.normal(size=3), rng.normal(size=3),
         rng.normal(size=(6, 6)), rng.normal(size=(6, 6)),
+        rng.normal(size=3) if seed % 2 else unmeasured(),
     )  # fmt: skip
 
 
@@ -84,7 +86,7 @@ def same(a: Message, b: Message) -> bool:
     if type(a) is not type(b):
         return False
     pairs = [(getattr(a, field.name), getattr(b, field.name)) for field in fields(a)]
-    return all(np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y for x, y in pairs)
+    return all(x.tobytes() == y.tobytes() if isinstance(x, np.ndarray) else x == y for x, y in pairs)
 
 
 def write(path: Path, messages: Sequence[Message], rig: Rig | None = None) -> Path:

@@ -79,10 +79,10 @@ def _audio(draw: st.DrawFn) -> AudioChunk:
 
 @st.composite
 def _ego(draw: st.DrawFn) -> EgoMotion:
-    vectors = [draw(_array(np.float64, 3)) for _ in range(3)]
+    vectors = [draw(_array(np.float64, 3)) for _ in range(4)]
     matrices = [draw(_array(np.float64, 6, 6)) for _ in range(2)]
     turn = np.array([0.0, 0.6, 0.0, 0.8])
-    return EgoMotion(draw(_header("ego")), vectors[0], turn, vectors[1], vectors[2], *matrices)
+    return EgoMotion(draw(_header("ego")), vectors[0], turn, vectors[1], vectors[2], *matrices, vectors[3])
 
 
 @st.composite

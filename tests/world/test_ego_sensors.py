@@ -75,6 +75,18 @@ def test_rates_and_fixes_are_as_good_as_they_say(drive: Drive) -> None:
     assert fixes[0].pose_covariance[0, 0] == pytest.approx(0.25 + 4.0, rel=0.01)
 
 
+def test_accelerometers_feel_gravity_and_the_curve(drive: Drive) -> None:
+    felt = np.asarray([message.acceleration_mps2 for message in said(drive, PERFECT_EGO, RATES)])
+    np.testing.assert_allclose(felt[:, 2], 9.80665, atol=1e-6)
+    turns = said(drive, PERFECT_EGO, RATES)
+    true = [ego_motion(drive, message.header.capture_ns, RATES, START_NS) for message in turns]
+    across = [motion.velocity_mps[0] * motion.angular_velocity_rps[2] for motion in true]
+    np.testing.assert_allclose(felt[1:, 1], across[1:], atol=0.02)
+    biased = np.asarray([m.acceleration_mps2 for m in said(drive, EgoErrors(accel_bias_mps2=0.5), RATES)])
+    assert (biased - felt).mean() == pytest.approx(0.5, abs=0.02)
+    assert np.isnan(said(drive, EgoErrors(), ODOMETRY)[0].acceleration_mps2).all()
+
+
 def test_the_same_each_time(drive: Drive) -> None:
     for topic in HZ:
         one, two = said(drive, EgoErrors(), topic)[7], said(drive, EgoErrors(), topic)[7]

@@ -114,3 +114,17 @@ def test_fog_takes_the_far_and_adds_echoes_of_its_own() -> None:
     assert fog.intensity.mean() < clear.intensity.mean()
     with pytest.raises(ValueError, match="visibility_m"):
         Weather(visibility_m=0)
+
+
+def test_second_returns_lie_on_their_beams_behind_panes_and_edges() -> None:
+    drive = ring_street(7, False)
+    one, two = (SimulatedSweep(drive, MOUNT, returns=returns, noisy=False) for returns in (1, 2))
+    first, both = one.sweep(3.0, 5), two.sweep(3.0, 5)
+    extra = len(both.xyz_m) - len(first.xyz_m)
+    assert 0.002 < extra / len(first.xyz_m) < 0.2
+    beams = np.stack([both.ring, np.rint(both.turn * 1e5).astype(np.int64)], axis=1)
+    _, counts = np.unique(beams, axis=0, return_counts=True)
+    assert set(counts) == {1, 2}
+    assert (counts == 2).sum() == extra
+    with pytest.raises(ValueError, match="1 or 2 returns, not 3"):
+        SimulatedSweep(drive, MOUNT, returns=3)

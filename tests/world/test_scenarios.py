@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from fusion_pipeline.arrays import Doubles
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.rig import LidarMount, Rig
+from fusion_pipeline.world.checks import SceneError, check, check_sensors
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, UNITED_STATES, fleet
 from fusion_pipeline.world.scenarios import SCENARIOS, scenario
 from fusion_pipeline.world.scenarios.following import Driver, follow
 from fusion_pipeline.world.scenarios.pavement import Pavement
-from fusion_pipeline.world.scenarios.stage import LENGTH_M, SceneError, Stage, check
+from fusion_pipeline.world.scenarios.stage import LENGTH_M, Stage
+from fusion_pipeline.world.sweep import SimulatedSweep
 from fusion_pipeline.world.truth import truth_at
 
 SEEDS = (1, 2, 3)
@@ -109,3 +114,47 @@ def test_an_impossible_scene_is_refused() -> None:
 def test_an_unknown_scenario_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"did you mean highway\? known: city_street, crossing"):
         scenario("high_way")
+
+
+def test_sensors_in_walls_and_under_the_ground_are_refused() -> None:
+    drive = scenario("crossing_occluded_siren").build(1, False)
+    ego = drive.ego.at(0.0)
+    x, y = drive.solids[0, :2] - ego.position_m[:2]
+    inside = LidarMount(Pose.from_euler(0, 0, 0, np.asarray([x, y, 2.0])))
+    with pytest.raises(SceneError, match=r"lidar/top is inside a building at x .* correct its vehicle_from_sensor"):
+        check_sensors(drive, Rig("r", {"lidar/top": inside}))
+    below = LidarMount(Pose.from_euler(0, 0, 0, np.asarray([0.0, 0, -1.0])))
+    with pytest.raises(SceneError, match="under the ground"):
+        check_sensors(drive, Rig("r", {"lidar/top": below}))
+
+
+def test_an_unknown_fleet_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="did you mean europe"):
+        fleet("europa")
+
+
+def test_american_cars_are_longer() -> None:
+    lengths = {
+        which.name: np.mean([a.size_m[0] for a in scenario("car_park").build(3, False, which).actors if a.label == 0])
+        for which in (EUROPE, UNITED_STATES)
+    }
+    assert lengths["us"] > lengths["europe"] + 0.5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_street_slopes_and_nobody_meets(seed: int) -> None:
+    drive = scenario("random_street").build(seed, False)
+    sweeper = SimulatedSweep(drive, LidarMount(Pose.from_euler(0, 0, 0, np.asarray([0.0, 0, 1.73]))), noisy=False)
+    sweep = sweeper.sweep(1.0, 0)
+    assert len(sweep.xyz_m) > 20_000
+    for row, actor in enumerate(drive.actors):
+        box = sweep.xyz_m[sweep.actors == row] + [0, 0, 1.73] - actor.track.at(1.0).position_m
+        assert len(box) == 0 or -0.3 < box[:, 2].min() <= box[:, 2].max() < actor.size_m[2] + 0.1
+    again = scenario("random_street").build(seed, False)
+    assert all(
+        (a.track.positions_m == b.track.positions_m).all() for a, b in zip(drive.actors, again.actors, strict=True)
+    )
+    for seconds in (0.0, 2.0 - 1e-3):
+        ego = drive.ego.at(seconds).position_m
+        apart = [np.linalg.norm(a.track.at(seconds).position_m[:2] - ego[:2]) - a.size_m[0] / 2 for a in drive.actors]
+        assert min(apart, default=9.0) > 0.5

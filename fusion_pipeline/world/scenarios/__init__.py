@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ring_street import PERIOD_S, ring_street
-from fusion_pipeline.world.scenarios import car_park, construction_site, crossing, highway, robot_yard
+from fusion_pipeline.world.scenarios import car_park, construction_site, crossing, highway, random_street, robot_yard
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Scenario:
     """A family of drives."""
 
     summary: str
-    build: Callable[[int, bool], Drive]  # seed, audible
+    build: Callable[..., Drive]  # seed, audible, and optionally whose vehicles (a Fleet)
     seconds: float  # after which it begins anew
 
 
@@ -29,6 +29,11 @@ SCENARIOS: dict[str, Scenario] = {
     "car_park": Scenario("parked cars, people with trolleys, a car that reverses", car_park.build, car_park.SECONDS),
     "construction_site": Scenario(
         "a lane dug up: barriers, cones, workers, a digger", construction_site.build, construction_site.SECONDS
+    ),
+    "random_street": Scenario(
+        "two seconds of any street, sloping and crowned; networks are trained on it",
+        random_street.build,
+        random_street.SECONDS,
     ),
     "robot_yard": Scenario(
         "a mobile robot among people, pallets and a fork-lift", robot_yard.build, robot_yard.SECONDS

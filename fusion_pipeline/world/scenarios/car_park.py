@@ -6,6 +6,7 @@ import numpy as np
 
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, wheel
 from fusion_pipeline.world.motion import STEP_S, Track
@@ -20,9 +21,9 @@ ROWS = (-1, 1)
 REVERSES_AT_M, REVERSES_S = 388.0, 5.0
 
 
-def build(seed: int, audible: bool) -> Drive:
+def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
     """The scene of `seed`."""
-    stage = Stage(seed, SECONDS, audible)
+    stage = Stage(seed, SECONDS, audible, fleet)
     rng = stage.rng
     stop = REVERSES_AT_M - 6.0
     places = follow([Driver(START_M, 4.4, 3.0)], SECONDS, lambda t: stop)
@@ -42,7 +43,7 @@ def build(seed: int, audible: bool) -> Drive:
         x = float(START_M + 14 + 12 * number)
         if abs(x - REVERSES_AT_M) < 8:
             continue
-        y = float(rng.choice(ROWS)) * (AISLE_M - 0.6)
+        y = float(rng.choice(ROWS)) * (AISLE_M - 1.2)
         goal = x + float(rng.uniform(2, 4)) * float(rng.choice([-1, 1]))
         speed = float(rng.uniform(0.7, 1.3))
         person = stage.put("pedestrian", stage.walk([(x, y), (goal, y)], speed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, cylinder
 from fusion_pipeline.world.scenarios.following import Driver, follow
@@ -18,9 +19,9 @@ START_M = 340.0
 SAFETY = (0.95, 0.45, 0.05)  # what workers wear
 
 
-def build(seed: int, audible: bool) -> Drive:
+def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
     """The scene of `seed`."""
-    stage = Stage(seed, SECONDS, audible)
+    stage = Stage(seed, SECONDS, audible, fleet)
     rng = stage.rng
     places = follow([Driver(START_M + 24, 4.6, 6.2), Driver(START_M, 4.4, 6.0)], SECONDS)
     ego = stage.along(places[1], -LANE_M / 2)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.motion import Track
 from fusion_pipeline.world.scenarios.following import Driver, follow
 from fusion_pipeline.world.scenarios.pavement import ASPHALT, SLABS, Pavement
@@ -17,9 +18,9 @@ AMBULANCE_MPS, PASSES_S = 14.0, 9.0
 CLEAR_S = 11.5  # the others go on then
 
 
-def build(seed: int, audible: bool) -> Drive:
+def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
     """The scene of `seed`; it decides on houses, cars, people."""
-    stage = Stage(seed, SECONDS, audible)
+    stage = Stage(seed, SECONDS, audible, fleet)
     rng = stage.rng
     edge = LANE_M + WALK_M
 

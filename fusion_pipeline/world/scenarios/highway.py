@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block
 from fusion_pipeline.world.scenarios.following import Driver, follow
 from fusion_pipeline.world.scenarios.pavement import ASPHALT, WORN, Pavement
-from fusion_pipeline.world.scenarios.stage import LENGTH_M, TRAILER, Stage
+from fusion_pipeline.world.scenarios.stage import LENGTH_M, Stage
 
 SECONDS = 20.0
 LANE_M, MEDIAN_M = 3.75, 2.0
@@ -17,40 +18,40 @@ SPEEDS = (32.0, 28.0, 23.0)  # m/s, from the median outwards
 EGO_LANE, EGO_START_M = 1, 60.0
 
 
-def build(seed: int, audible: bool) -> Drive:
+def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
     """The scene of `seed`."""
-    stage = Stage(seed, SECONDS, audible)
-    rng, ego = stage.rng, None
+    stage = Stage(seed, SECONDS, audible, fleet)
+    ego = None
     for backwards in (False, True):
         for lane, speed in enumerate(SPEEDS):
             y = (MEDIAN_M + LANE_M * (lane + 0.5)) * (1 if backwards else -1)
             with_ego = not backwards and lane == EGO_LANE
-            kinds, drivers, mine = _lane(rng, lane, speed, with_ego)
+            kinds, drivers, mine = _lane(stage, lane, speed, with_ego)
             places = follow(drivers, SECONDS)
             for number, kind in enumerate(kinds):
                 if with_ego and number == mine:
                     ego = stage.along(places[number], y)
                     continue
                 track = stage.along(places[number], y, backwards)
-                actor = stage.put("truck", track, size=TRAILER) if kind == "trailer" else stage.put(kind, track)
+                actor = stage.put(kind, track)
                 stage.sound("tyres", actor, 84.0 if kind in ("trailer", "bus") else 80.0, 1.75)
     assert ego is not None
     _furniture(stage)
     return stage.drive(ego, _pavement())
 
 
-def _lane(rng: np.random.Generator, lane: int, speed: float, with_ego: bool) -> tuple[list[str], list[Driver], int]:
+def _lane(stage: Stage, lane: int, speed: float, with_ego: bool) -> tuple[list[str], list[Driver], int]:
     """Kinds and drivers of one lane, the first at the front, and which of them is the vehicle itself."""
-    kinds: list[str] = []
+    rng, kinds = stage.rng, list[str]()
     drivers: list[Driver] = []
     mine, x = -1, 330.0 + float(rng.uniform(-15, 15))
     while x > -60:
         kind = str(rng.choice(["trailer", "bus", "truck", "car"], p=[0.4, 0.1, 0.2, 0.3])) if lane == 2 else "car"
         if lane == 1 and rng.random() < 0.15:
             kind = "van"
-        length = {"trailer": TRAILER[0], "bus": 11.0, "truck": 8.2, "van": 4.9, "car": 4.4}[kind]
+        length = 5.0 if kind == "car" else stage.fleet.usual(kind)[1][0]
         if with_ego and mine < 0 and x < EGO_START_M + 30:
-            kind, length, mine = "car", 4.4, len(kinds)
+            kind, length, mine = "car", 5.0, len(kinds)
             x = EGO_START_M
         kinds.append(kind)
         drivers.append(Driver(x, length, speed * float(rng.uniform(0.94, 1.06))))

@@ -6,6 +6,7 @@ import numpy as np
 
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, wheel
 from fusion_pipeline.world.motion import Track
@@ -18,9 +19,9 @@ YARD_X, YARD_Y = (380.0, 440.0), (-16.0, 16.0)
 START_M = 388.0
 
 
-def build(seed: int, audible: bool) -> Drive:
+def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
     """The scene of `seed`."""
-    stage = Stage(seed, SECONDS, audible)
+    stage = Stage(seed, SECONDS, audible, fleet)
     rng = stage.rng
     ego = stage.along(follow([Driver(START_M, 1.6, 1.2)], SECONDS)[0], 0.0)
     for wall_x, wall_y in (

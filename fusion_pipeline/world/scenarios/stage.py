@@ -8,36 +8,29 @@ from __future__ import annotations
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
-from fusion_pipeline.geometry.boxes import iou_bev
-from fusion_pipeline.world.bodies import BODIES, CAR_STYLES, car, tree
+from fusion_pipeline.world.bodies import BODIES, car, tree
+from fusion_pipeline.world.checks import check
 from fusion_pipeline.world.drive import Actor, Body, Drive
+from fusion_pipeline.world.fleets import EUROPE, Fleet
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.meshes import Mesh, block, cylinder, leaves
-from fusion_pipeline.world.motion import Track, nearest_image
+from fusion_pipeline.world.motion import Track
 from fusion_pipeline.world.paint import painted
-from fusion_pipeline.world.ring_street import SIZES
 from fusion_pipeline.world.scenarios.pavement import Pavement
 from fusion_pipeline.world.scene import CLASSES
 from fusion_pipeline.world.sound import SoundSource
 from fusion_pipeline.world.sources import synthesise
 
 LENGTH_M = 800.0
-EGO_SIZE_M = (4.4, 1.8, 1.6)
-LEAST_IOU = 1e-4  # what touches does not overlap
 Colour = tuple[float, float, float]
-TRAILER = (16.5, 2.55, 3.9)  # metres: the longest articulated lorry of EU directive 96/53/EC, 4 m high at most
-
-
-class SceneError(ValueError):
-    """A scene that cannot be; the message says what is where."""
 
 
 class Stage:
     """Collects what a scene consists of."""
 
-    def __init__(self, seed: int, seconds: float, audible: bool) -> None:
+    def __init__(self, seed: int, seconds: float, audible: bool, fleet: Fleet = EUROPE) -> None:
         self.rng = np.random.default_rng(seed)
-        self.seconds = seconds
+        self.seconds, self.fleet = seconds, fleet
         self._audible = audible
         self._actors: list[Actor] = []
         self._scenery: list[Body] = []
@@ -62,13 +55,12 @@ class Stage:
     def put(
         self, kind: str, track: Track, lacquer: Colour | None = None, size: tuple[float, float, float] | None = None
     ) -> Actor:
-        """A car (any style), van, truck, bus, pedestrian or two-wheeler."""
+        """A car (any style of the fleet) or one of BODIES, of the usual size unless another is given."""
         rng = self.rng
         if kind == "car":
-            style = CAR_STYLES[int(rng.integers(len(CAR_STYLES)))]
-            size = (style.length_m, 1.63 + 0.06 * (style.length_m - 3.9), style.height_m)
-            return self._add("car", style.name, size, track, car(rng, size, style), lacquer)
-        label, usual = SIZES[kind]
+            style = self.fleet.style(rng)
+            return self._add("car", style.name, style.size_m, track, car(rng, style.size_m, style), lacquer)
+        label, usual = self.fleet.usual(kind)
         return self._add(label, kind, size or usual, track, BODIES[kind](rng, size or usual), lacquer)
 
     def thing(
@@ -144,30 +136,3 @@ class Stage:
         actor = Actor(CLASSES.index(label), kind, size, track, painted(mesh, self.rng, lacquer))
         self._actors.append(actor)
         return actor
-
-
-def check(drive: Drive, seconds: float = 0.0) -> None:
-    """Raise SceneError where at `seconds` things overlap each other, a building, or the vehicle."""
-    names = ["the vehicle", *(f"{actor.kind} {n}" for n, actor in enumerate(drive.actors))]
-    rows = [_row(drive, drive.ego, EGO_SIZE_M, seconds)]
-    rows += [_row(drive, actor.track, actor.size_m, seconds) for actor in drive.actors]
-    x = np.asarray([nearest_image(float(value - rows[0][0]), drive.ring_m) for value in drive.solids[:, 0]])
-    _, y, hx, hy, c, s, height = drive.solids.T
-    buildings = np.column_stack([x + rows[0][0], y, height / 2, 2 * hx, 2 * hy, height, np.arctan2(s, c)])
-    table = np.asarray(rows)
-    _refuse(np.triu(iou_bev(table, table), 1), names, "overlap each other", table, seconds)
-    _refuse(iou_bev(table, buildings), names, "is inside a building", table, seconds)
-
-
-def _refuse(overlap: Doubles, names: list[str], what: str, table: Doubles, seconds: float) -> None:
-    if not overlap.size or overlap.max() <= LEAST_IOU:
-        return
-    a, b = (int(n) for n in np.unravel_index(int(overlap.argmax()), overlap.shape))
-    who = f"{names[a]} and {names[b]}" if what.startswith("overlap") else names[a]
-    raise SceneError(f"{who} {what} at x {table[a, 0]:.1f} m, y {table[a, 1]:.1f} m, t {seconds:.1f} s")
-
-
-def _row(drive: Drive, track: Track, size: tuple[float, float, float], seconds: float) -> tuple[float, ...]:
-    state, ego = track.at(seconds), drive.ego.at(seconds)
-    x = float(ego.position_m[0]) + nearest_image(float(state.position_m[0] - ego.position_m[0]), drive.ring_m)
-    return (x, float(state.position_m[1]), size[2] / 2, *size, state.yaw_rad)
