@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,13 @@ class Target:
     labels: Array  # (M,)
 
 
-def augment(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Flip, turn, scale, tilt, sensor height, fewer beams, fewer points, noise, no intensity."""
+def augment(sample: Sample, rng: np.random.Generator, beside: Floats | None = None) -> tuple[Sample, Floats]:
+    """Flip, turn, scale, tilt, sensor height, fewer beams, fewer points, noise, no intensity.
+
+    Points `beside` (K, 3) are moved like the scan, and nothing else happens to them.
+    """
     xyz, bright, boxes = sample.xyz_m.copy(), sample.intensity, sample.boxes.copy()
+    other = np.zeros((0, 3), np.float32) if beside is None else beside.copy()
     points = sample.points
     keep = np.ones(len(xyz), bool)
     thin = rng.random()
@@ -50,6 +55,7 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
     xyz, bright = xyz[keep], bright[keep]
     if rng.random() < 0.5:
         xyz[:, 1] *= -1
+        other[:, 1] *= -1
         boxes[:, 1] *= -1
         boxes[:, 6] *= -1
         boxes[:, 8] *= -1
@@ -57,16 +63,18 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
     c, s = np.cos(turn), np.sin(turn)
     rotate = np.asarray([[c, s], [-s, c]], np.float32)
     xyz[:, :2] = xyz[:, :2] @ rotate
+    other[:, :2] = other[:, :2] @ rotate
     boxes[:, :2] = boxes[:, :2] @ rotate
     boxes[:, 7:9] = boxes[:, 7:9] @ rotate
     boxes[:, 6] += turn
     scale = rng.uniform(0.97, 1.03)
     xyz *= np.float32(scale)
+    other *= np.float32(scale)
     boxes[:, :6] *= scale
     if rng.random() < 0.5:
         tilt = rng.normal(0, 0.008, 2)
         lift = rng.normal(0, 0.06)
-        for array in (xyz, boxes):
+        for array in (xyz, boxes, other):
             array[:, 2] += (array[:, 0] * tilt[0] + array[:, 1] * tilt[1] + lift).astype(np.float32)
     if rng.random() < 0.5:
         xyz += rng.normal(0, rng.uniform(0.0, 0.02), xyz.shape).astype(np.float32)
@@ -74,7 +82,7 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
         bright = np.full_like(bright, 0.5)
     elif rng.random() < 0.5:
         bright = np.clip(bright ** np.float32(rng.uniform(0.6, 1.6)), 0, 1)
-    return Sample(xyz, bright, boxes, sample.labels, (points * share).astype(np.int64))
+    return Sample(xyz, bright, boxes, sample.labels, (points * share).astype(np.int64)), other
 
 
 def _hidden(places: Array, middle: float, half: float, near: float) -> Array:
@@ -83,9 +91,9 @@ def _hidden(places: Array, middle: float, half: float, near: float) -> Array:
     return np.asarray((np.abs(azimuth - middle) < half) & (reach > near))
 
 
-def target(sample: Sample, raster: BevRaster) -> Target:
-    """Raster and targets of a sample."""
-    image = raster(sample.xyz_m, sample.intensity)[0]
+def target(sample: Sample, raster: BevRaster, before: Sequence[Floats] = ()) -> Target:
+    """Raster and targets of a sample; `before` holds earlier sweeps in its frame, newest first."""
+    image = raster(sample.xyz_m, sample.intensity, before)[0]
     boxes = sample.boxes.copy()
     boxes[:, 2] -= raster.ground_at(boxes[:, :2].astype(np.float32))
     heat = np.zeros((5, ROWS, COLS), np.float32)

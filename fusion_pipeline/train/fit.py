@@ -70,7 +70,7 @@ def batches(cache: Path, schedule: Schedule, skip: int = 0) -> Iterator[dict[str
         while True:
             there = np.asarray(sorted(cache.glob("???????.npz")), object)
             for paths in np.array_split(rng.permutation(there), max(1, len(there) // schedule.batch)):
-                items = [target(augment(load(p), rng), raster) for p in paths]
+                items = [target(augment(load(p), rng)[0], raster) for p in paths]
                 cuts = [cropped(item, schedule.crop, rng) for item in items]
                 rows = []
                 for k, (item, cut) in enumerate(zip(items, cuts, strict=True)):

@@ -91,7 +91,7 @@ def test_targets_peak_at_the_centres_of_what_was_hit(seed: int) -> None:
 def test_changed_scans_keep_their_points_in_their_boxes() -> None:
     scan = sample(RIDE)
     for seed in range(8):
-        changed = augment(scan, np.random.default_rng(seed))
+        changed, _ = augment(scan, np.random.default_rng(seed))
         assert changed.boxes.shape == scan.boxes.shape
         assert len(changed.xyz_m) <= len(scan.xyz_m)
         enough = changed.points >= 40

@@ -1,0 +1,101 @@
+"""Calibration compiled into tables that a network reads with Gather: one network serves every rig.
+
+For each coarse cell of the bird's-eye grid (0.8 m, row 0 nearest, column 0 rightmost) `cam_lut` says which row of the
+camera's feature map (24 x 80 at 1/8, last row 1920: not seen) lies where the cell's ground, middle and top are seen,
+and `aud_lut` from which of 72 azimuths the array hears it. `cam_rays` and `aud_dir` say where each camera token (12 x
+40 at 1/16) and each azimuth looks. Training moves the grid, not the sensors: `world_from_grid` is that motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
+from fusion_pipeline.encode.audio import AZIMUTHS, azimuths_rad
+from fusion_pipeline.encode.image import Fit
+from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.geometry.pose import Pose
+
+WIDTH_PX, HEIGHT_PX = 640, 192  # of the picture that the network takes
+COARSE = (88, 100)  # cells of COARSE_M
+COARSE_M, RIGHT_M = 0.8, -40.0
+HEIGHTS_M = (0.3, 1.0, 1.8)  # above the vehicle frame's ground: wheels, bodies, heads
+MAP, TOKENS = (24, 80), (12, 40)  # feature maps at 1/8 and 1/16
+UNSEEN = MAP[0] * MAP[1]
+NEAR_M = 1.5  # what is nearer to the camera fills too many cells
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraTable:
+    """Of one camera; without one, `no_camera()`."""
+
+    lut: Ints  # (26400,) rows of the feature map, cells by HEIGHTS_M
+    rays: Floats  # (480, 6) unit direction and origin / 10 m of each token in the grid's frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioTable:
+    """Of one microphone array."""
+
+    lut: Ints  # (8800,) azimuth bin of each cell
+    geometry: Floats  # (8800, 4) log range, 1 / range, sin, cos of the azimuth
+    directions: Floats  # (72, 2) sin, cos of each bin in the grid's frame
+
+
+def cells(rows: slice = slice(0, COARSE[0]), columns: slice = slice(0, COARSE[1])) -> Doubles:
+    """(N, 2) x, y of the middles of the coarse cells of a window, row by row."""
+    x = (np.arange(COARSE[0])[rows] + 0.5) * COARSE_M
+    y = (np.arange(COARSE[1])[columns] + 0.5) * COARSE_M + RIGHT_M
+    return np.stack([part.ravel() for part in np.meshgrid(x, y, indexing="ij")], axis=1)
+
+
+def camera_table(
+    model: CameraModel, vehicle_from_camera: Pose, fit: Fit, world_from_grid: Array | None = None,
+    middles: Doubles | None = None,
+) -> CameraTable:  # fmt: skip
+    """The table of a camera whose picture lies in the network's input as `fit` says.
+
+    `world_from_grid` (4, 4) brings the grid's cells, moved by augmentation, to the vehicle frame.
+    """
+    move = np.eye(4) if world_from_grid is None else np.asarray(world_from_grid, np.float64)
+    flat = cells() if middles is None else middles
+    places = np.concatenate([np.column_stack([flat, np.full(len(flat), high)])[:, None] for high in HEIGHTS_M], axis=1)
+    camera_from_vehicle = vehicle_from_camera.inverse()
+    local = camera_from_vehicle.apply(places.reshape(-1, 3) @ move[:3, :3].T + move[:3, 3])
+    pixels, seen = model.project(local)
+    with np.errstate(invalid="ignore"):
+        u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
+        inside = seen & (local[:, 2] > NEAR_M) & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
+    row, column = np.where(inside, v, 0).astype(np.int64) // 8, np.where(inside, u, 0).astype(np.int64) // 8
+    lut = np.where(inside, row * MAP[1] + column, UNSEEN)
+    v16, u16 = np.meshgrid((np.arange(TOKENS[0]) + 0.5) * 16, (np.arange(TOKENS[1]) + 0.5) * 16, indexing="ij")
+    picture = np.stack([(u16.ravel() - fit.offset_x) / fit.scale_x, (v16.ravel() - fit.offset_y) / fit.scale_y], 1)
+    back = np.linalg.inv(move)
+    ways = model.rays(picture) @ vehicle_from_camera.rotation.T @ back[:3, :3].T
+    origin = back[:3, :3] @ vehicle_from_camera.translation_m + back[:3, 3]
+    rays = np.concatenate([ways, np.broadcast_to(origin / 10.0, ways.shape)], axis=1)
+    return CameraTable(lut.astype(np.int64), np.nan_to_num(rays).astype(np.float32))
+
+
+def no_camera() -> CameraTable:
+    """Nothing is seen."""
+    return CameraTable(np.full(COARSE[0] * COARSE[1] * len(HEIGHTS_M), UNSEEN, np.int64),
+                       np.zeros((TOKENS[0] * TOKENS[1], 6), np.float32))  # fmt: skip
+
+
+def audio_table(origin_m: Array, world_from_grid: Array | None = None, middles: Doubles | None = None) -> AudioTable:
+    """The table of an array whose middle is at `origin_m` (3,) in the vehicle frame."""
+    move = np.eye(4) if world_from_grid is None else np.asarray(world_from_grid, np.float64)
+    flat = cells() if middles is None else middles
+    places = np.column_stack([flat, np.full(len(flat), 1.0)]) @ move[:3, :3].T + move[:3, 3]
+    offset = places[:, :2] - np.asarray(origin_m, np.float64)[:2]
+    far = np.maximum(np.hypot(*offset.T), 0.5)
+    azimuth = np.arctan2(offset[:, 1], offset[:, 0])
+    bins = np.rint(azimuth * AZIMUTHS / (2 * np.pi)).astype(np.int64) % AZIMUTHS
+    geometry = np.stack([np.log(far), 1 / far, np.sin(azimuth), np.cos(azimuth)], axis=1)
+    towards = np.stack([np.cos(azimuths_rad()), np.sin(azimuths_rad()), np.zeros(AZIMUTHS)], axis=1)
+    turned = towards @ np.linalg.inv(move)[:3, :3].T
+    turned /= np.maximum(np.linalg.norm(turned[:, :2], axis=1, keepdims=True), 1e-6)
+    return AudioTable(bins, geometry.astype(np.float32), turned[:, [1, 0]].astype(np.float32))

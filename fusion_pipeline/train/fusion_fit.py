@@ -1,0 +1,233 @@
+"""Trains the fusion network for a given time on cached rides.
+
+    python -m fusion_pipeline.train.fusion_fit RIDES RUN --seconds 3600 --lidar fusion_pipeline/models/lidar_bev.onnx
+
+The LiDAR's part begins with the weights of an exported LiDAR network. One-cycle learning rate over the clock; every
+minute the averaged weights are written to RUN/last.pt, from which a run of the same RUN goes on. Rides that appear in
+the folder while it trains are taken up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
+from fusion_pipeline.train.fusion import FusionNet, Seen, place_of
+from fusion_pipeline.train.lessons import Lesson, Options, lesson, place
+from fusion_pipeline.train.losses import box_loss, heat_loss
+from fusion_pipeline.train.rides import load
+from fusion_pipeline.train.warm import warm_start
+
+Batch = dict[str, Tensor]
+SEGMENT, EVENT, HONEST = 0.3, 3.0, 0.1  # weights of losses
+HONEST_EVERY = 4  # steps
+LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
+TERMS = ("heat", "box", "segment", "event", "honest")
+
+
+def seen_of(batch: Batch) -> Seen:
+    """The network's inputs among a batch's tensors."""
+    return Seen(**{name: batch[name] for name in Seen.__slots__})
+
+
+def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
+    """One batch. `truth` (K, 15): batch, row and column in the window, row and column, label, box."""
+
+    def stack(values: list[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+        return torch.from_numpy(np.stack(values))
+
+    rows = []
+    for k, item in enumerate(lessons):
+        corner = np.asarray(item.corner)
+        cells = item.target.cells - corner
+        inside = ((cells >= 0) & (cells < crop)).all(axis=1)
+        block = np.column_stack([np.full(len(cells), k), cells, item.target.cells, item.target.labels,
+                                 item.target.boxes])  # fmt: skip
+        rows.append(block[inside])
+    places = [place_of(*(torch.from_numpy(part).float() for part in place(item.corner, crop))) for item in lessons]
+    return {
+        "raster": stack([item.target.raster for item in lessons]),
+        "heat": stack([item.target.heat for item in lessons]),
+        "weight": stack([item.target.weight for item in lessons]),
+        "truth": torch.from_numpy(np.concatenate(rows).astype(np.float32)),
+        "place": torch.stack(places),
+        **{name: stack([getattr(item, name) for item in lessons])
+           for name in ("image", "cam_lut", "cam_rays", "srp", "level", "aud_lut", "aud_geo", "aud_dir", "present",
+                        "classes", "events")},
+    }  # fmt: skip
+
+
+def batches(rides: Path, schedule: Schedule, skip: int = 0) -> Iterator[Batch]:
+    """Endless batches, prepared by a thread; `skip` changes their order after a restart."""
+    if not any(rides.glob("???????.npz")):
+        raise FileNotFoundError(
+            f"{rides} holds no rides; fill it with python -m fusion_pipeline.train.rides {rides} 2000000 1000 1"
+        )
+    ready: queue.Queue[Batch] = queue.Queue(maxsize=6)
+
+    def work() -> None:
+        rng, raster, options = np.random.default_rng([schedule.seed, skip]), BevRaster(), Options(schedule.crop)
+        while True:
+            there = sorted(rides.glob("???????.npz"))
+            order = rng.permutation(len(there))[: 400 * schedule.batch]  # then look again for new ones
+            for first in range(0, len(order) - schedule.batch + 1, schedule.batch):
+                chosen = order[first : first + schedule.batch]
+                ready.put(collated([lesson(load(there[i]), raster, rng, options) for i in chosen], schedule.crop))
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()
+
+
+def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
+    """The losses of a batch, by name."""
+    seen = seen_of(batch)
+    felt = net.feel(seen)
+    logits, trunk, coarse, gates = net.meet(felt, seen)
+    losses = {"heat": heat_loss(logits, batch["heat"], batch["weight"])}
+    classes = functional.cross_entropy(felt.segments, batch["classes"], reduction="none")
+    rare = torch.where(batch["classes"] < 5, 3.0, 1.0)
+    losses["segment"] = SEGMENT * (classes * rare).mean()
+    goal = batch["events"]
+    event = functional.binary_cross_entropy_with_logits(felt.events, goal.clamp(min=0), reduction="none")
+    losses["event"] = EVENT * (event * (goal >= 0) * (1 + 4 * goal.clamp(min=0))).mean()
+    truth = batch["truth"]
+    zero = logits.sum() * 0
+    losses["box"], losses["honest"] = zero, zero
+    if len(truth):
+        index = truth[:, :6].long()
+        raw = net.lidar.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
+        losses["box"] = box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.lidar.sizes[index[:, 5]])
+        if honest:
+            losses["honest"] = HONEST * _honest(net, felt, seen, logits, gates, index)
+    return losses
+
+
+def drops(net: FusionNet, felt: object, seen: Seen, logits: Tensor, index: Tensor) -> Tensor:
+    """(K, 3) by how much each sense's absence lowers the score of K objects (batch, row, column, ..., label)."""
+    from dataclasses import replace
+
+    def scores(of: Tensor) -> Tensor:
+        near = functional.max_pool2d(torch.sigmoid(of), 3, 1, 1)
+        return near[index[:, 0], index[:, 5], index[:, 1], index[:, 2]]
+
+    with torch.no_grad():
+        whole = scores(logits)
+        columns = []
+        for sense in range(3):
+            present = seen.present.clone()
+            present[:, sense] = 0
+            without = net.meet(felt, replace(seen, present=present))[0]  # type: ignore[arg-type]
+            alone = (present[:, :3].sum(1) > 0).float()[index[:, 0]]
+            columns.append((whole - scores(without) * alone).clamp(min=0) * seen.present[index[:, 0], sense])
+        return torch.stack(columns, 1)
+
+
+def evidence_at(felt: object, gates: Tensor, batch: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (K, 3, 64) and gates (K, 3) at K fine cells."""
+    r, c = row // 2, column // 2
+    parts = [grid.permute(0, 2, 3, 1)[batch, r, c] for grid in felt.grids]  # type: ignore[attr-defined]
+    return torch.stack(parts, 1), gates.permute(0, 2, 3, 1)[batch, r, c]
+
+
+def _honest(net: FusionNet, felt: object, seen: Seen, logits: Tensor, gates: Tensor, index: Tensor) -> Tensor:
+    """The shares should be those of the drops, where there is any drop and more than one sense."""
+    lost = drops(net, felt, seen, logits, index)
+    total = lost.sum(1)
+    use = (total > 0.02) & (seen.present[index[:, 0], :3].sum(1) > 1)
+    if not use.any():
+        return logits.sum() * 0
+    evidence, shares_of = evidence_at(felt, gates, index[:, 0], index[:, 1], index[:, 2])
+    shares = net.shares(evidence.detach(), shares_of.detach(), seen.present[index[:, 0], :3])
+    goal = lost[use] / total[use, None]
+    return -(goal * torch.log(shares[use].clamp(min=1e-4))).sum(1).mean()
+
+
+def parameters(net: FusionNet, rate: float) -> list[dict[str, object]]:
+    """What was trained before learns more slowly."""
+    old = list(net.lidar.parameters())
+    known = {id(p) for p in old}
+    new = [p for p in net.parameters() if id(p) not in known]
+    return [{"params": old, "lr": rate, "factor": LIDAR_RATE}, {"params": new, "lr": rate, "factor": 1.0}]
+
+
+def fit(rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2) -> None:
+    """Train and leave RUN/last.pt and RUN/curve.csv."""
+    torch.manual_seed(schedule.seed)
+    torch.set_num_threads(threads)
+    net = FusionNet()
+    if lidar is not None:
+        wide = Schedule(schedule.seconds, batch=12, crop=schedule.crop)
+        warm_start(net.lidar, lidar, next(batches(rides, wide))["raster"])
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(parameters(net, schedule.rate), lr=schedule.rate, weight_decay=0.01)
+    run.mkdir(parents=True, exist_ok=True)
+    last, spent, steps = run / "last.pt", 0.0, 0
+    if last.exists():
+        state = torch.load(last)
+        net.load_state_dict(state["net"])
+        mean.load_state_dict(state["mean"])
+        optimizer.load_state_dict(state["optimizer"])
+        spent, steps = state["spent"], state["steps"]
+    began = saved = time.monotonic()
+    log: list[list[float]] = []
+    net.train()
+    for batch in batches(rides, schedule, steps):
+        share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate_at(share) * group["factor"]
+        losses = step(net, batch, steps % HONEST_EVERY == 0)
+        optimizer.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        mean.update_parameters(net)
+        steps += 1
+        log.append([float(losses[name].detach()) for name in TERMS])
+        done = share >= 1.0
+        if steps % 20 == 0:
+            now = np.asarray(log).mean(axis=0)
+            log.clear()
+            with (run / "curve.csv").open("a") as file:
+                file.write(f"{steps},{steps * schedule.batch},{share:.3f}," + ",".join(f"{v:.4f}" for v in now) + "\n")
+        if done or time.monotonic() - saved > 60:
+            saved = time.monotonic()
+            state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
+            state |= {"spent": spent + saved - began, "steps": steps, "samples": steps * schedule.batch}
+            torch.save(state, run / "half.pt")
+            (run / "half.pt").rename(last)
+        if done:
+            return
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rides", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
+    parser.add_argument("--lidar", type=Path, help="an exported LiDAR network to begin with")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    schedule = Schedule(options.seconds, options.batch, options.rate)
+    fit(options.rides, options.run, schedule, options.lidar, options.threads)
+
+
+if __name__ == "__main__":
+    main()

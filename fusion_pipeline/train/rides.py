@@ -1,0 +1,245 @@
+"""Simulated moments with all three senses, on disk: what the fusion network learns from.
+
+python -m fusion_pipeline.train.rides FOLDER FIRST COUNT STRIDE
+
+Each is the middle of a random street with a rig of its own: camera and microphones somewhere on the vehicle, one of
+many lenses and arrays, by day or night, in fog or rain now and then.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fusion_pipeline.arrays import Array, Bytes, Doubles, Floats, Ints
+from fusion_pipeline.encode.audio import SteeredResponse
+from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, WIDTH_PX
+from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.messages import AudioChunk, Header
+from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray
+from fusion_pipeline.world.beams import BeamTable, beam_table, hdl64, uneven
+from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
+from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.scenarios import random_street
+from fusion_pipeline.world.sound import Hearing, SoundField
+from fusion_pipeline.world.sources import LABELS
+from fusion_pipeline.world.sweep import SimulatedSweep
+from fusion_pipeline.world.truth import boxes_at, in_sight
+from fusion_pipeline.world.weather import Weather
+
+_STEP_M = 0.005  # resolution of the stored points
+RATE_HZ, WINDOW = 16_000, 8704  # 0.544 s
+AUDIBLE_DB, FAINT_DB = 60.0, 48.0  # SPL at the array: taught from here, and neither way down to there
+BODY_M = (0.3, 2.3)  # heights of what earlier sweeps are kept of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ride:
+    """One moment, in the vehicle frame."""
+
+    xyz_m: Floats  # (N, 3)
+    intensity: Floats  # (N,)
+    before_m: tuple[Floats, Floats]  # (K, 3) points of bodies 0.1 s and 0.2 s ago, moved with the vehicle
+    boxes: Floats  # (M, 9) x y z l w h yaw vx vy
+    labels: Ints  # (M,)
+    points: Ints  # (M,) scan points on each
+    pixels: Ints  # (M,) of the picture
+    jpeg: Bytes  # (n,) the picture, WIDTH_PX x HEIGHT_PX
+    classes: Ints  # (24, 80) most common class in each cell of the picture; 5: none of them
+    matrix: Doubles  # (3, 3) of the camera
+    camera: Doubles  # (4, 4) vehicle_from_camera
+    srp: Floats  # (16, 16, 72)
+    level: Floats  # (16, 16) dB of full scale
+    array_m: Doubles  # (3,) its middle
+    sounds: Doubles  # (S, 3) class, azimuth in the vehicle frame, level dB SPL at the array
+    siren_hidden: bool  # a siren is audible, and no siren in sight
+
+
+def render(seed: int) -> Ride:
+    """The moment of `seed`."""
+    rng = np.random.default_rng([seed, 99])
+    drive = random_street.build(seed, True)
+    middle = random_street.MIDDLE_S
+    weather = _weather(rng)
+    height = float(rng.uniform(1.6, 1.9))
+    mount = LidarMount(Pose.from_euler(*rng.normal(0, 0.006, 2), 0.0, np.asarray([0.0, 0.0, height])))
+    sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather)
+    scans = [sweeper.sweep(middle - 0.1 * k, 3 * seed + k) for k in range(3)]
+    here = drive.ego.at(middle).world_from_body.inverse()
+    clouds = [
+        here.apply(drive.ego.at(middle - 0.1 * k).world_from_body.apply(mount.vehicle_from_sensor.apply(scan.xyz_m)))
+        for k, scan in enumerate(scans)
+    ]
+    count = len(drive.actors)
+    points = np.bincount(scans[0].actors[scans[0].actors >= 0], minlength=count)
+    camera = _camera(rng)
+    look = SimulatedCamera(drive, camera, _options(rng, weather)).take(middle, seed)
+    pixels = np.bincount(look.instances[look.instances >= 0], minlength=count)
+    truth = boxes_at(drive, middle)
+    table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
+    array = _array(rng)
+    srp, level = _heard(drive, array, middle, rng)
+    sounds, hidden = _sounds(drive, array, middle)
+    return Ride(
+        clouds[0].astype(np.float32), scans[0].intensity,
+        (_bodies(clouds[1]), _bodies(clouds[2])),
+        np.concatenate(table, axis=1).astype(np.float32), truth.labels, points[truth.track_ids].astype(np.int64),
+        pixels[truth.track_ids].astype(np.int64), _jpeg(look.pixels, rng), _coarse(look.classes),
+        camera.model.matrix, camera.vehicle_from_sensor.matrix, srp, level, array.vehicle_from_sensor.translation_m,
+        sounds, hidden,
+    )  # fmt: skip
+
+
+def _weather(rng: np.random.Generator) -> Weather:
+    lot = rng.random()
+    if lot < 0.05:
+        return Weather(visibility_m=float(rng.uniform(60, 300)))
+    if lot < 0.1:
+        return Weather(rain_mm_h=float(rng.uniform(2, 30)))
+    return Weather()
+
+
+def _beams(rng: np.random.Generator) -> BeamTable:
+    """Mostly an HDL-64E whose lasers are unevenly bright, tilted a little; now and then another make."""
+    if rng.random() < 0.12:
+        return beam_table(str(rng.choice(["OS1-64", "OS1-128", "Pandar40", "HDL-32E"])))
+    tilt = float(np.deg2rad(rng.uniform(-0.3, 0.7)))
+    table = hdl64()
+    return replace(table, elevations_rad=tuple(e + tilt for e in table.elevations_rad),
+                   brightness=uneven(64, int(rng.integers(1 << 30))) if rng.random() < 0.8 else (),
+                   fade=float(rng.uniform(0, 0.2)))  # fmt: skip
+
+
+def _camera(rng: np.random.Generator) -> CameraMount:
+    focal = float(rng.uniform(330, 460))
+    matrix = np.asarray([[focal, 0, rng.uniform(300, 340)], [0, focal, rng.uniform(70, 112)], [0, 0, 1]])
+    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, matrix, np.zeros(0))
+    axes = Pose(np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
+    place = np.asarray([rng.uniform(-0.1, 0.5), rng.uniform(-0.15, 0.15), rng.uniform(1.4, 1.8)])
+    turn = Pose.from_euler(float(rng.normal(0, 0.008)), float(rng.normal(0, 0.015)), float(rng.normal(0, 0.015)), place)
+    return CameraMount(turn @ axes, model)
+
+
+def _options(rng: np.random.Generator, weather: Weather) -> CameraOptions:
+    night = bool(rng.random() < 0.1)
+    return CameraOptions(
+        noise=float(rng.uniform(0.5, 4)), exposure=float(np.exp(rng.normal(0, 0.25))), shadows=bool(rng.random() < 0.7),
+        blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.6 else 0.0, night=night, weather=weather,
+    )  # fmt: skip
+
+
+def _array(rng: np.random.Generator) -> MicrophoneArray:
+    count, radius = int(rng.integers(4, 7)), float(rng.uniform(0.08, 0.18))
+    angle = np.arange(count) * 2 * np.pi / count + rng.uniform(0, 2 * np.pi)
+    ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
+    ring += rng.normal(0, 0.003, ring.shape)
+    if rng.random() < 0.4:
+        ring = np.asarray([[0.1, 0.1, 0], [0.1, -0.1, 0], [-0.1, -0.1, 0], [-0.1, 0.1, 0]])
+    place = np.asarray([rng.uniform(-0.5, 0.3), 0.0, rng.uniform(1.6, 1.9)])
+    return MicrophoneArray(Pose(np.eye(3), place), ring)
+
+
+def _heard(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    microphones = array.vehicle_from_sensor.apply(array.microphones_m)
+    dead = (int(rng.integers(len(microphones))),) if rng.random() < 0.05 else ()
+    gains = tuple(rng.normal(0, 1.0, len(microphones)).tolist())
+    windy = float(0.03 * np.exp(rng.normal(0, 0.5)))
+    hearing = Hearing(dead=dead, gains_db=gains, wind_pa_at_10_mps=windy)
+    field = SoundField(drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, RATE_HZ, hearing,
+                       int(rng.integers(4)))  # fmt: skip
+    pcm = field.pcm(round(seconds * RATE_HZ) - WINDOW, WINDOW)
+    response = SteeredResponse(array, RATE_HZ)(AudioChunk(Header("audio", 0, 0), RATE_HZ, pcm))
+    return response.srp[0], response.level_db
+
+
+def _sounds(drive: Drive, array: MicrophoneArray, seconds: float) -> tuple[Doubles, bool]:
+    ego = drive.ego.at(seconds)
+    ear = ego.world_from_body.apply(array.vehicle_from_sensor.translation_m[None])[0]
+    rows, seen, heard = [], False, False
+    at = min(int(seconds / drive.period_s * len(drive.ego.positions_m)), len(drive.ego.positions_m) - 1)
+    for source in drive.sounds:
+        label = LABELS.index(source.waveform.label)
+        place = source.track.at(seconds).position_m
+        offset = place - ear
+        loudness = 20 * np.log10(max(float(source.loudness()[at]), 1e-9) / 20e-6)
+        level = loudness - 20 * np.log10(max(float(np.linalg.norm(offset)), 1.0))
+        open_way = in_sight(drive, ear, place)
+        level -= 0.0 if open_way else 12.0
+        azimuth = float(np.arctan2(offset[1], offset[0]) - ego.yaw_rad)
+        rows.append((label, float(np.angle(np.exp(1j * azimuth))), level))
+        if label == 0 and level > AUDIBLE_DB:
+            heard, seen = True, seen or open_way
+    return np.asarray(rows, np.float64).reshape(-1, 3), heard and not seen
+
+
+def _bodies(xyz: Doubles) -> Floats:
+    """One point for each 0.2 m cell that holds something between BODY_M above the vehicle's ground."""
+    high = xyz[(xyz[:, 2] > BODY_M[0] - 0.6) & (xyz[:, 2] < BODY_M[1] + 0.6) & (xyz[:, 0] > -1) & (xyz[:, 0] < 73)]
+    _, first = np.unique(np.round(high / [0.2, 0.2, 0.4]).astype(np.int32), axis=0, return_index=True)
+    return high[first].astype(np.float32)
+
+
+def _jpeg(pixels: Bytes, rng: np.random.Generator) -> Bytes:
+    return np.asarray(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 95))])[1]).ravel()
+
+
+def _coarse(classes: Ints) -> Ints:
+    """(24, 80): a class wins a cell of 8 x 8 pixels where it has a quarter of it."""
+    blocks = classes.reshape(MAP[0], 8, MAP[1], 8).transpose(0, 2, 1, 3).reshape(*MAP, 64)
+    votes = np.stack([(blocks == k).sum(axis=2) for k in range(5)], axis=2)
+    return np.where(votes.max(axis=2) >= 16, votes.argmax(axis=2), 5)
+
+
+def save(ride: Ride, path: Path) -> None:
+    """Write a ride; readers never see half a file."""
+
+    def near(xyz: Floats) -> Array:
+        return (xyz[:, 0] < 75) & (np.abs(xyz[:, 1]) < 45) & (xyz[:, 0] > -2)
+
+    keep = near(ride.xyz_m)
+    half = path.with_suffix(".part.npz")
+    np.savez(
+        half, xyz=np.round(ride.xyz_m[keep] / _STEP_M).astype(np.int16),
+        intensity=np.round(ride.intensity[keep] * 255).astype(np.uint8),
+        before1=np.round(ride.before_m[0][near(ride.before_m[0])] / _STEP_M).astype(np.int16),
+        before2=np.round(ride.before_m[1][near(ride.before_m[1])] / _STEP_M).astype(np.int16),
+        boxes=ride.boxes, labels=ride.labels.astype(np.int8), points=ride.points.astype(np.int32),
+        pixels=ride.pixels.astype(np.int32), jpeg=ride.jpeg, classes=ride.classes.astype(np.uint8),
+        matrix=ride.matrix, camera=ride.camera, srp=np.round(ride.srp * 127).astype(np.int8),
+        level=np.round(ride.level).astype(np.int8), array=ride.array_m, sounds=ride.sounds,
+        hidden=np.asarray(ride.siren_hidden),
+    )  # fmt: skip
+    half.rename(path)
+
+
+def load(path: Path) -> Ride:
+    """Read a ride back."""
+    with np.load(path) as f:
+
+        def metres(name: str) -> Floats:
+            return f[name].astype(np.float32) * np.float32(_STEP_M)
+
+        return Ride(
+            metres("xyz"), f["intensity"].astype(np.float32) / np.float32(255), (metres("before1"), metres("before2")),
+            f["boxes"], f["labels"].astype(np.int64), f["points"].astype(np.int64), f["pixels"].astype(np.int64),
+            f["jpeg"], f["classes"].astype(np.int64), f["matrix"], f["camera"], f["srp"].astype(np.float32) / 127,
+            f["level"].astype(np.float32), f["array"], f["sounds"], bool(f["hidden"]),
+        )  # fmt: skip
+
+
+def fill(folder: Path, first: int, count: int, stride: int) -> None:
+    """Render seeds first, first + stride, ... into `folder`; those there already are left alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count * stride, stride):
+        path = folder / f"{seed:07d}.npz"
+        if not path.exists():
+            save(render(seed), path)
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]), *(int(a) for a in sys.argv[2:5]))
