@@ -52,13 +52,33 @@ class BevRasterize:
     """All LiDAR points, in the vehicle frame, to the bird's-eye raster (1, 64, 176, 200) f32."""
 
     out: str = "lidar_bev"
+    sweeps: int = 0  # earlier sweeps, moved here by the ego pose, that go into channels 12 and 13; at most 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sweeps <= 2:
+            raise OperationError(f"sweeps = {self.sweeps} should be 0, 1 or 2")
 
 
 @dataclass(frozen=True, slots=True)
 class Srp:
-    """Audio to steered response power (1, 16, 16, 72) f32: bands, time steps, azimuths."""
+    """Audio to steered response power (1, 16, 16, 72) f32: bands, time steps, azimuths; and level (1, 16, 16) in dB."""
 
     out: str = "audio_srp"
+    level_out: str = "audio_level"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The rig's calibration as tables cam_lut, cam_rays, aud_lut, aud_geo and aud_dir: its first camera and array."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSounds:
+    """A tensor (classes, 72) of logits by azimuth to sounds; without it sounds are found by rule."""
+
+    names: tuple[str, ...]
+    tensor: str = "audio_events"
+    min_score: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +166,8 @@ class LiftToBoxes:
 
 
 Operation = (
-    ImageResize | BevRasterize | Srp | RunOnnx | DecodeCenter | DecodeYolo | Nms2d | NmsBev | LiftToBoxes
+    ImageResize | BevRasterize | Srp | Lookup | RunOnnx | DecodeCenter | DecodeYolo | DecodeSounds | Nms2d | NmsBev
+    | LiftToBoxes
 )  # fmt: skip
 
 OPERATIONS: dict[str, type[Operation]] = {
@@ -158,6 +179,8 @@ OPERATIONS: dict[str, type[Operation]] = {
     "decode_yolo": DecodeYolo,
     "nms_2d": Nms2d,
     "nms_bev": NmsBev,
+    "lookup": Lookup,
+    "decode_sounds": DecodeSounds,
     "lift_2d_to_3d": LiftToBoxes,
 }
 

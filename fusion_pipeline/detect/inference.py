@@ -11,18 +11,23 @@ from typing import Self
 import cv2
 import numpy as np
 
+from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.detect.center import CenterDecoder, attributed
 from fusion_pipeline.detect.lift import Lifter
 from fusion_pipeline.detect.network import ModelError, Network
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
 from fusion_pipeline.detect.providers import ProviderError
+from fusion_pipeline.detect.sound_decoder import SoundDecoder
 from fusion_pipeline.detect.sounds import sounds_from_srp
 from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
+from fusion_pipeline.encode.audio import AZIMUTHS, BANDS, QUIET_DB, STEPS
 from fusion_pipeline.encode.image import prepare
 from fusion_pipeline.encode.inputs import PRESENT, SceneReader
+from fusion_pipeline.encode.lookup import rig_tables
 from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.encode.sweeps import Sweeps
 from fusion_pipeline.manifest import Manifest, ManifestError
 from fusion_pipeline.messages import (
     AudioChunk,
@@ -39,9 +44,11 @@ from fusion_pipeline.messages import (
 from fusion_pipeline.operations import (
     BevRasterize,
     DecodeCenter,
+    DecodeSounds,
     DecodeYolo,
     ImageResize,
     LiftToBoxes,
+    Lookup,
     Nms2d,
     NmsBev,
     Operation,
@@ -120,18 +127,20 @@ class Inference:
             start = end
         scene = work.scene
         boxes = attributed(work.boxes, scene.present[0])
-        sounds = tuple(event for response in scene.responses for event in sounds_from_srp(response))
+        heard = work.sounds
+        if heard is None:
+            heard = tuple(event for response in scene.responses for event in sounds_from_srp(response))
         head = sensor_set.header
         if hops:
             hops[-1] = replace(hops[-1], end_ns=now_ns())
         absent = tuple(f"{item.source}: {item.reason}" for item in sensor_set.missing)
         header = Header("detections", head.capture_ns, head.arrival_ns, "vehicle", head.hops + tuple(hops))
         notes = absent + scene.refused + work.skipped
-        return Detections(header, self.manifest.classes, boxes, sounds, _sources(sensor_set), notes, sensor_set.egos)
+        return Detections(header, self.manifest.classes, boxes, heard, _sources(sensor_set), notes, sensor_set.egos)
 
 
 _PHASES: dict[type[Operation], str] = {
-    ImageResize: "encode", BevRasterize: "encode", Srp: "encode", RunOnnx: "network",
+    ImageResize: "encode", BevRasterize: "encode", Srp: "encode", Lookup: "encode", RunOnnx: "network",
 }  # fmt: skip
 
 
@@ -157,12 +166,21 @@ class _Steps:
             return lambda work: _resized(work, stage)
         if isinstance(stage, BevRasterize):
             self._make(stage.out, "lidar")
+            sweeps = Sweeps()
             raster = BevRaster(reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
-            return lambda work: _rastered(work, stage, raster)
+            return lambda work: _rastered(work, stage, raster, sweeps)
         if isinstance(stage, Srp):
             self._make(stage.out, "audio")
-            return lambda work: work.with_tensors({stage.out: _srp(work)})
+            self._make(stage.level_out, "audio")
+            return lambda work: work.with_tensors(_srp(work, stage))
+        if isinstance(stage, Lookup):
+            tables = rig_tables(self._rig)
+            self._known.update(tables)
+            return lambda work: work.with_tensors(tables)
+        if isinstance(stage, DecodeSounds):
+            hear = SoundDecoder(stage)
+            return lambda work: replace(work, sounds=hear(work.tensors, bool(work.scene.responses)))
         if isinstance(stage, RunOnnx):
             return self._onnx(stage)
         if isinstance(stage, DecodeCenter):
@@ -244,14 +262,24 @@ def _stacked(work: Work, stage: ImageResize, rig: Rig) -> Work:
     return work.with_tensors({stage.out: rows})
 
 
-def _rastered(work: Work, stage: BevRasterize, raster: BevRaster) -> Work:
-    tensor = raster(work.scene.points_m, work.scene.intensity)
-    return replace(work.with_tensors({stage.out: tensor}), ground=raster.ground_at)
+def _rastered(work: Work, stage: BevRasterize, raster: BevRaster, sweeps: Sweeps) -> Work:
+    scene = work.scene
+    if not stage.sweeps:
+        tensors = {stage.out: raster(scene.points_m, scene.intensity)}
+    else:
+        before = sweeps(scene.instant_ns, scene.points_m, scene.egos)[: stage.sweeps]
+        present = work.tensors["present"].copy()
+        present[0, PRESENT.index("sweeps")] = bool(before) and bool(present[0, 0])
+        tensors = {stage.out: raster(scene.points_m, scene.intensity, before), "present": present}
+    return replace(work.with_tensors(tensors), ground=raster.ground_at)
 
 
-def _srp(work: Work) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _srp(work: Work, stage: Srp) -> dict[str, Array]:
     responses = work.scene.responses
-    return responses[0].srp if responses else np.zeros((1, 16, 16, 72), np.float32)
+    if not responses:
+        silence = np.full((1, BANDS, STEPS), QUIET_DB, np.float32)
+        return {stage.out: np.zeros((1, BANDS, STEPS, AZIMUTHS), np.float32), stage.level_out: silence}
+    return {stage.out: responses[0].srp, stage.level_out: responses[0].level_db[None]}
 
 
 def _sources(sensor_set: SensorSet) -> tuple[SourceStamp, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints, require_shape
 from fusion_pipeline.encode.image import Fit
 from fusion_pipeline.encode.inputs import Picture, Scene
-from fusion_pipeline.messages import Boxes
+from fusion_pipeline.messages import Boxes, SoundEvent
 
 HeightOfGround = Callable[[Floats], Floats]  # (N, 2) x, y in the vehicle frame to (N,) z of the ground there
 
@@ -61,6 +61,7 @@ class Work:
     views: tuple[View, ...]
     boxes: Boxes = field(default_factory=Boxes.empty)
     ground: HeightOfGround = flat_ground
+    sounds: tuple[SoundEvent, ...] | None = None  # None: no stage has looked for them
     skipped: tuple[str, ...] = ()  # networks that did not run, all of whose sensors are absent: "network: skipped, ..."
 
     @classmethod

@@ -20,6 +20,7 @@ BANDS, STEPS, AZIMUTHS = 16, 16, 72
 STEP_S = 0.032  # from one time step to the next; a step's window is twice as long, so 16 steps span 0.544 s
 LOWEST_HZ, HIGHEST_HZ = 150.0, 7500.0
 SOUND_MPS = 343.0  # dry air at 20 degrees C
+QUIET_DB = -120.0  # the level of no sound at all
 WHITE_FLOOR = 1e-5  # relative to full scale, per frequency: below it whitening would raise the converter's noise
 
 

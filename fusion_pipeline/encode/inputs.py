@@ -14,7 +14,7 @@ from fusion_pipeline.arrays import Bytes, Floats
 from fusion_pipeline.encode.audio import AudioError, Response, SteeredResponse
 from fusion_pipeline.encode.image import ImageError, decode
 from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.messages import LidarScan, SensorSet
+from fusion_pipeline.messages import EgoMotion, LidarScan, SensorSet
 from fusion_pipeline.rig import CameraMount, Rig
 
 PRESENT = ("lidar", "camera", "audio", "sweeps")  # columns of the network's input `present`
@@ -38,6 +38,8 @@ class Scene:
     pictures: tuple[Picture, ...]  # in the rig's order
     responses: tuple[Response, ...]  # one per microphone array
     refused: tuple[str, ...]  # "camera/front: damaged jpeg picture"
+    instant_ns: int = 0
+    egos: tuple[EgoMotion, ...] = ()  # the vehicle's pose then, or none
 
     @property
     def present(self) -> Floats:
@@ -61,7 +63,8 @@ class SceneReader:
         points, intensity = self._joined(sensor_set, refused) if self._points else _NO_POINTS
         pictures = self._decoded(sensor_set, refused) if self._pictures else ()
         responses = self._heard(sensor_set, refused) if self._sound else ()
-        return Scene(points, intensity, pictures, responses, tuple(refused))
+        at = sensor_set.header.capture_ns
+        return Scene(points, intensity, pictures, responses, tuple(refused), at, sensor_set.egos)
 
     def _joined(self, sensor_set: SensorSet, refused: list[str]) -> tuple[Floats, Floats]:
         clouds, intensities = [], []

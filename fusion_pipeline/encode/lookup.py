@@ -14,9 +14,11 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.encode.audio import AZIMUTHS, azimuths_rad
-from fusion_pipeline.encode.image import Fit
+from fusion_pipeline.encode.image import Fit, fit_of
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.operations import ImageResize
+from fusion_pipeline.rig import Rig
 
 WIDTH_PX, HEIGHT_PX = 640, 192  # of the picture that the network takes
 COARSE = (88, 100)  # cells of COARSE_M
@@ -24,6 +26,7 @@ COARSE_M, RIGHT_M = 0.8, -40.0
 HEIGHTS_M = (0.3, 1.0, 1.8)  # above the vehicle frame's ground: wheels, bodies, heads
 MAP, TOKENS = (24, 80), (12, 40)  # feature maps at 1/8 and 1/16
 UNSEEN = MAP[0] * MAP[1]
+_LAID = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left")
 NEAR_M = 1.5  # what is nearer to the camera fills too many cells
 
 
@@ -99,3 +102,22 @@ def audio_table(origin_m: Array, world_from_grid: Array | None = None, middles: 
     turned = towards @ np.linalg.inv(move)[:3, :3].T
     turned /= np.maximum(np.linalg.norm(turned[:, :2], axis=1, keepdims=True), 1e-6)
     return AudioTable(bins, geometry.astype(np.float32), turned[:, [1, 0]].astype(np.float32))
+
+
+def no_array() -> AudioTable:
+    """Nothing is heard."""
+    return audio_table(np.zeros(3))
+
+
+def rig_tables(rig: Rig) -> dict[str, Array]:
+    """The network's inputs cam_lut, cam_rays, aud_lut, aud_geo, aud_dir for the first camera and array of a rig."""
+    seen, heard = no_camera(), no_array()
+    for mount in list(rig.cameras.values())[:1]:
+        fit = fit_of(mount.model.width_px, mount.model.height_px, _LAID)
+        seen = camera_table(mount.model, mount.vehicle_from_sensor, fit)
+    for array in list(rig.audios.values())[:1]:
+        heard = audio_table(array.vehicle_from_sensor.translation_m)
+    return {
+        "cam_lut": seen.lut, "cam_rays": seen.rays[None], "aud_lut": heard.lut, "aud_geo": heard.geometry,
+        "aud_dir": heard.directions[None],
+    }  # fmt: skip

@@ -1,0 +1,196 @@
+"""The averaged fusion network to one ONNX file with its manifest.
+
+python -m fusion_pipeline.train.fusion_export RUN/last.pt fusion_pipeline/models/fusion_base.onnx
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fusion_pipeline.train.fusion import FusionNet, Seen, whole_place
+from fusion_pipeline.train.model import CLASSES, COLS, PEAKS, ROWS
+from fusion_pipeline.world.sources import LABELS
+
+INPUTS = ("lidar_bev", "image", "cam_lut", "cam_rays", "audio_srp", "audio_level", "aud_lut", "aud_geo", "aud_dir",
+          "present")  # fmt: skip
+OUTPUTS = ("scores", "labels", "boxes", "iou", "std", "attr", "obj_emb", "audio_events", "cam_seg")
+
+
+class ExportedFusion(nn.Module):
+    """What the ONNX file holds: tensors of one moment to 128 detections, best first."""
+
+    def __init__(self, net: FusionNet) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("place", whole_place())
+
+    def forward(
+        self, lidar_bev: Tensor, image: Tensor, cam_lut: Tensor, cam_rays: Tensor, audio_srp: Tensor,
+        audio_level: Tensor, aud_lut: Tensor, aud_geo: Tensor, aud_dir: Tensor, present: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """See OUTPUTS and PERCEPTION's table: (128,), (128,), (128, 10), (128,), (128, 8), (128, 3), (128, 16), ..."""
+        net = self.net
+        seen = Seen(
+            lidar_bev, image, cam_lut[None], cam_rays, audio_srp, audio_level, aud_lut[None], aud_geo[None], aud_dir,
+            present.clamp(0.0, 1.0), self.place,
+        )  # fmt: skip
+        felt = net.feel(seen)
+        logits, trunk, coarse, gates = net.meet(felt, seen)
+        heat = torch.sigmoid(logits)
+        peak = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat).float()
+        scores, index = torch.topk(peak.reshape(-1), PEAKS)
+        labels = torch.div(index, ROWS * COLS, rounding_mode="trunc")
+        cell = index - labels * (ROWS * COLS)
+        row = torch.div(cell, COLS, rounding_mode="trunc")
+        col = cell - row * COLS
+        half = torch.div(row, 2, rounding_mode="trunc") * (COLS // 2) + torch.div(col, 2, rounding_mode="trunc")
+        near = trunk.reshape(48, ROWS * COLS).index_select(1, cell)
+        far = coarse.reshape(64, ROWS * COLS // 4).index_select(1, half)
+        both = torch.cat([near, far], 0).transpose(0, 1)
+        raw = net.lidar.box(both)
+        boxes = net.lidar.decode(raw, row, col, labels)
+        evidence = torch.stack([grid.reshape(64, -1).index_select(1, half) for grid in felt.grids]).permute(2, 0, 1)
+        shares = net.shares(evidence, gates.reshape(3, -1).index_select(1, half).transpose(0, 1),
+                            seen.present[:, :3].expand(PEAKS, 3))  # fmt: skip
+        embedding = functional.normalize(net.embed(both), dim=1)
+        return (
+            scores, labels, boxes, torch.sigmoid(raw[:, 10]), torch.exp(raw[:, 11:19].clamp(-5, 3)), shares, embedding,
+            felt.events[0], felt.segments,
+        )  # fmt: skip
+
+
+def averaged(checkpoint: Path) -> tuple[FusionNet, int]:
+    """The averaged network of a checkpoint, ready to judge, and how many samples it has seen."""
+    state = torch.load(checkpoint)
+    net = FusionNet()
+    net.load_state_dict({k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")})
+    return net.eval(), int(state["samples"])
+
+
+def example(seed: int = 0) -> dict[str, Tensor]:
+    """Inputs of the right shapes and types."""
+    rng = torch.Generator().manual_seed(seed)
+    lut = torch.randint(0, 1921, (26400,), generator=rng)
+    return {
+        "lidar_bev": (torch.rand(1, 64, ROWS, COLS, generator=rng) > 0.97).float(),
+        "image": torch.randn(1, 3, 192, 640, generator=rng), "cam_lut": lut,
+        "cam_rays": torch.randn(1, 480, 6, generator=rng), "audio_srp": torch.rand(1, 16, 16, 72, generator=rng),
+        "audio_level": -60 * torch.rand(1, 16, 16, generator=rng),
+        "aud_lut": torch.randint(0, 72, (8800,), generator=rng), "aud_geo": torch.randn(8800, 4, generator=rng),
+        "aud_dir": torch.randn(1, 72, 2, generator=rng), "present": torch.ones(1, 4),
+    }  # fmt: skip
+
+
+def export(net: FusionNet, path: Path) -> None:
+    """Write the ONNX file. Raises RuntimeError where an input was dropped or an output misnamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inputs = example()
+    torch.onnx.export(
+        ExportedFusion(net).eval(), tuple(inputs[name] for name in INPUTS), str(path), input_names=list(INPUTS),
+        output_names=list(OUTPUTS), opset_version=17, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(str(path))
+    try:
+        import onnxslim
+
+        model = onnxslim.slim(model)
+        onnx.save(model, str(path))
+    except ImportError:
+        pass  # the file is larger and a little slower without
+    names = tuple(v.name for v in model.graph.input), tuple(v.name for v in model.graph.output)
+    if names != (INPUTS, OUTPUTS):
+        raise RuntimeError(f"the exported file has inputs and outputs {names}, wanted {(INPUTS, OUTPUTS)}")
+
+
+def parity(net: FusionNet, path: Path) -> float:
+    """Greatest difference between ONNX Runtime and torch, relative to the greatest value of each output."""
+    from fusion_pipeline.detect.network import Network
+
+    inputs = example(1)
+    with torch.no_grad():
+        expected = ExportedFusion(net).eval()(*(inputs[name] for name in INPUTS))
+    found = Network(path)({name: value.numpy() for name, value in inputs.items()})
+    worst = 0.0
+    for name, value in zip(OUTPUTS, expected, strict=True):
+        if name in ("scores", "audio_events", "cam_seg"):  # rows of the others swap where scores tie
+            gap = float(np.abs(found[name] - value.numpy()).max())
+            worst = max(worst, gap / max(float(value.abs().max()), 1e-6))
+    return worst
+
+
+def manifest(path: Path, samples: int, name: str = "fusion-base") -> str:
+    """The manifest of an exported file, as TOML."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    classes = ", ".join(f'"{label}"' for label in CLASSES)
+    sounds = ", ".join(f'"{label}"' for label in LABELS)
+    return f"""# LiDAR, camera and sound in one network, any of them may be missing; simulated streets only.
+schema = 1
+name = "{name}"
+license = "Apache-2.0"
+description = "3-D boxes, velocities, sounds and what each sense gave; trained on {samples} simulated moments"
+source = "fusion_pipeline.train, no real data"
+classes = [{classes}]
+
+[files.network]
+path = "{path.name}"
+sha256 = "{digest}"
+
+[[stages]]
+op = "bev_raster"
+sweeps = 2
+
+[[stages]]
+op = "image_resize"
+width = 640
+height = 192
+fit = "letterbox_top_left"
+order = "rgb"
+mean = [0.45, 0.45, 0.45]
+std = [0.25, 0.25, 0.25]
+stack = true
+
+[[stages]]
+op = "srp"
+
+[[stages]]
+op = "lookup"
+
+[[stages]]
+op = "onnx"
+
+[[stages]]
+op = "decode_center"
+z = "local_ground"
+iou_weight = 0.3
+min_score = 0.3
+
+[[stages]]
+op = "nms_bev"
+iou = 0.2
+
+[[stages]]
+op = "decode_sounds"
+names = [{sounds}]
+min_score = 0.5
+"""
+
+
+def main() -> None:
+    """The command line: checkpoint, ONNX file."""
+    net, samples = averaged(Path(sys.argv[1]))
+    path = Path(sys.argv[2])
+    export(net, path)
+    path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
+    sys.stdout.write(f"{path.name}: {samples} samples, ONNX against torch {parity(net, path):.1e}\n")
+
+
+if __name__ == "__main__":
+    main()
