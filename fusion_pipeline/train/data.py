@@ -91,8 +91,11 @@ def _hidden(places: Array, middle: float, half: float, near: float) -> Array:
     return np.asarray((np.abs(azimuth - middle) < half) & (reach > near))
 
 
-def target(sample: Sample, raster: BevRaster, before: Sequence[Floats] = ()) -> Target:
-    """Raster and targets of a sample; `before` holds earlier sweeps in its frame, newest first."""
+def target(sample: Sample, raster: BevRaster, before: Sequence[Floats] = (), blur: float = 0.0) -> Target:
+    """Raster and targets of a sample; `before` holds earlier sweeps in its frame, newest first.
+
+    `blur` widens the hills by so many cells per metre of range: for senses that cannot tell ranges well.
+    """
     image = raster(sample.xyz_m, sample.intensity, before)[0]
     boxes = sample.boxes.copy()
     boxes[:, 2] -= raster.ground_at(boxes[:, :2].astype(np.float32))
@@ -106,7 +109,9 @@ def target(sample: Sample, raster: BevRaster, before: Sequence[Floats] = ()) -> 
         short = float(min(boxes[i, 3], boxes[i, 4]))
         sigma = float(np.clip(short / STEP_M / 4, 0.7, 1.2))
         r, c = int(rows[i]), int(cols[i])
-        a, b = slice(max(r - 4, 0), r + 5), slice(max(c - 4, 0), c + 5)
+        sigma += blur * float(np.hypot(boxes[i, 0], boxes[i, 1]))
+        reach = 4 if not blur else min(12, int(3 * sigma) + 1)
+        a, b = slice(max(r - reach, 0), r + reach + 1), slice(max(c - reach, 0), c + reach + 1)
         if not good[i]:
             weight[a, b] = 0
             continue

@@ -74,6 +74,19 @@ class CameraNet(nn.Module):
         return fine, sixteen, self.segment(fine)
 
 
+class _Spread(nn.Module):
+    """Neighbours along a ray tell each other how far a thing can be: a depthwise convolution of wide reach."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(64, 64, 5, 1, 2 * rate, dilation=rate, groups=64, bias=False)
+        self.norm = nn.BatchNorm2d(64, momentum=0.05)
+        self.mix = nn.Sequential(nn.Conv2d(64, 64, 1), nn.ReLU(), nn.Conv2d(64, 64, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mix(self.norm(self.wide(x)))
+
+
 class AudioNet(nn.Module):
     """Steered response power and level to features by azimuth and events; convolutions close the circle."""
 
@@ -144,7 +157,8 @@ class FusionNet(nn.Module):
         super().__init__()
         self.use = use
         self.lidar, self.camera, self.audio = LidarNet(), CameraNet(), AudioNet()
-        self.lift_camera = nn.Sequential(nn.Linear(96, 64), nn.ReLU(), nn.Linear(64, 64))
+        self.lift_camera = nn.Sequential(nn.Linear(100, 64), nn.ReLU(), nn.Linear(64, 64))
+        self.spread = nn.Sequential(*(_Spread(rate) for rate in (1, 2, 4)))
         self.lift_audio = nn.Sequential(nn.Linear(36, 64), nn.ReLU(), nn.Linear(64, 64))
         self.votes = nn.ModuleList(nn.Conv2d(64, 16, 1) for _ in range(SENSES))
         self.gate = nn.Conv2d(16, SENSES, 1)
@@ -173,13 +187,14 @@ class FusionNet(nn.Module):
         table = torch.cat([table, torch.zeros_like(table[:, :1])], 1)
         picked = torch.stack([table[i].index_select(0, seen.cam_lut[i]) for i in range(b)])
         looked = (seen.cam_lut < table.shape[1] - 1).float().reshape(b, h * w, 3).amax(2)
-        camera = self.lift_camera(picked.reshape(b, h * w, 96)) * looked[:, :, None]
+        picked = torch.cat([picked.reshape(b, h * w, 96), seen.aud_geo], 2)  # what is seen, and how far the cell is
+        camera = self.lift_camera(picked) * looked[:, :, None]
         heard = torch.stack([azimuths[i].index_select(1, seen.aud_lut[i]) for i in range(b)]).transpose(1, 2)
         audio = self.lift_audio(torch.cat([heard, seen.aud_geo], 2))
         there = seen.present[:, :3].reshape(b, 3, 1, 1)
         grids = (
             own * there[:, 0:1],
-            camera.transpose(1, 2).reshape(b, 64, h, w) * there[:, 1:2],
+            self.spread(camera.transpose(1, 2).reshape(b, 64, h, w)) * there[:, 1:2],
             audio.transpose(1, 2).reshape(b, 64, h, w) * there[:, 2:3],
         )
         tokens = far.reshape(b, 96, -1).transpose(1, 2)

@@ -162,14 +162,25 @@ def parameters(net: FusionNet, rate: float) -> list[dict[str, object]]:
     return [{"params": old, "lr": rate, "factor": LIDAR_RATE}, {"params": new, "lr": rate, "factor": 1.0}]
 
 
-def fit(rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2) -> None:
-    """Train and leave RUN/last.pt and RUN/curve.csv."""
+def begin_with(net: FusionNet, checkpoint: Path) -> None:
+    """Take every tensor of a checkpoint's averaged network that has a place of the same shape here."""
+    stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
+    own = net.state_dict()
+    net.load_state_dict({k: stored[k] if k in stored and stored[k].shape == v.shape else v for k, v in own.items()})
+
+
+def fit(
+    rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2, start: Path | None = None
+) -> None:
+    """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint."""
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(threads)
     net = FusionNet()
     if lidar is not None:
         wide = Schedule(schedule.seconds, batch=12, crop=schedule.crop)
         warm_start(net.lidar, lidar, next(batches(rides, wide))["raster"])
+    if start is not None:
+        begin_with(net, start)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
@@ -224,9 +235,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
     parser.add_argument("--lidar", type=Path, help="an exported LiDAR network to begin with")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--from", dest="start", type=Path, help="another checkpoint to begin with")
     options = parser.parse_args()
     schedule = Schedule(options.seconds, options.batch, options.rate)
-    fit(options.rides, options.run, schedule, options.lidar, options.threads)
+    fit(options.rides, options.run, schedule, options.lidar, options.threads, options.start)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from fusion_pipeline.train.rides import AUDIBLE_DB, FAINT_DB, Ride
 PICTURE = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left", order="rgb",
                       mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))  # fmt: skip
 MIXES = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1))  # lidar, camera, audio
-SHARES = (0.36, 0.16, 0.16, 0.14, 0.06, 0.06, 0.06)
+SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
+CAMERA_BLUR = 0.06  # cells per metre of range, where there is no LiDAR
 MIN_POINTS, MIN_PIXELS = 5, 40
 SIGMA_RAD = np.deg2rad(6.0)  # of a sound's hill in azimuth
 SENSED = 0.7  # of lessons with LiDAR have earlier sweeps
@@ -74,7 +75,7 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
         before = (before[0][:0], before[1][:0])
     elif not sweeps:
         before = (before[0][:0], before[1][:0])
-    whole = target(sample, raster, before)
+    whole = target(sample, raster, before, 0.0 if mix[0] else CAMERA_BLUR)
     r, c = _corner(rng, options)
     window = slice(r, r + options.crop[0]), slice(c, c + options.crop[1])
     cut = replace(

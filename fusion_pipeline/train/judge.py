@@ -1,0 +1,255 @@
+"""A fusion network on held-out simulated moments: accuracy, missing sensors, honesty, sounds. Needs no torch.
+
+Held out means seeds that no training has seen; they are rendered once into a folder and kept there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.arrays import Array, Doubles, Floats
+from fusion_pipeline.detect.network import Network
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.geometry.boxes import iou_bev, nms_bev
+from fusion_pipeline.metrics import calibration
+from fusion_pipeline.metrics import centre_distance as distance
+from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, interval
+from fusion_pipeline.train.data import COLS, ROWS
+from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesson
+from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
+
+HELD_SEED, HELD = 2_900_000, 240
+SUBSETS = tuple(mix for mix in product((1, 0), repeat=3) if any(mix))  # lidar, camera, audio
+NAMES = ("L", "C", "A")
+CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
+LEAST, IOU_WEIGHT = 0.05, 0.3
+FAR_M = 40.0
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a network says of one ride."""
+
+    boxes: Doubles  # (N, 9) x y z l w h yaw vx vy in the vehicle frame
+    scores: Doubles  # (N,)
+    labels: Array  # (N,)
+    std: Doubles  # (N, 8)
+    attr: Doubles  # (N, 3)
+    events: Doubles  # (8, 72) 0 to 1
+
+
+class Judge:
+    """Runs one network on rides."""
+
+    def __init__(self, model: Path, threads: int = 2) -> None:
+        self._network = Network(model, threads=threads)
+        self._raster = BevRaster()
+        self._rng = np.random.default_rng(0)
+        self.names = {spec.name for spec in self._network.inputs}
+
+    def __call__(self, ride: Ride, mix: tuple[int, int, int] = (1, 1, 1)) -> Found:
+        """With some of lidar, camera, audio."""
+        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix))
+        inputs = {
+            "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
+            "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None], "audio_level": item.level[None],
+            "aud_lut": item.aud_lut, "aud_geo": item.aud_geo, "aud_dir": item.aud_dir[None],
+            "present": item.present[None],
+        }  # fmt: skip
+        out = self._network({name: np.ascontiguousarray(inputs[name]) for name in self.names})
+        rows = out["boxes"].astype(np.float64)
+        scores = out["scores"].astype(np.float64) ** (1 - IOU_WEIGHT) * out["iou"].astype(np.float64) ** IOU_WEIGHT
+        boxes = np.column_stack([rows[:, :6], np.arctan2(rows[:, 6], rows[:, 7]), rows[:, 8:10]])
+        boxes[:, 2] += self._raster.ground_at(rows[:, :2].astype(np.float32))
+        keep = np.flatnonzero(scores > LEAST)
+        keep = keep[nms_bev(boxes[keep, :7], scores[keep], 0.2)]
+        events = (
+            1 / (1 + np.exp(-out["audio_events"].astype(np.float64))) if "audio_events" in out else np.zeros((8, 72))
+        )
+        return Found(boxes[keep], scores[keep], out["labels"][keep], out["std"][keep].astype(np.float64),
+                     out["attr"][keep].astype(np.float64), events)  # fmt: skip
+
+
+def held_out(folder: Path, count: int = HELD, advance: Progress = lambda n: None) -> list[Ride]:
+    """The held-out rides, rendered where they are not there yet."""
+    rides = []
+    for seed in range(HELD_SEED, HELD_SEED + count):
+        fill(folder, seed, 1, 1)
+        rides.append(load(folder / f"{seed:07d}.npz"))
+        advance(1)
+    return rides
+
+
+def _inside(boxes: Floats) -> Array:
+    return (boxes[:, 0] > 0) & (boxes[:, 0] < 70.4) & (np.abs(boxes[:, 1]) < 40)
+
+
+def wanted(ride: Ride) -> Array:
+    """(M,) whether enough of a thing is seen by LiDAR or camera."""
+    seen = (ride.points >= MIN_POINTS) | (ride.pixels >= MIN_PIXELS)
+    return np.asarray(seen & _inside(ride.boxes), bool)
+
+
+def frame_of(ride: Ride, found: Found, label: int, near_m: float = 0.0, far_m: float = 1e9) -> Frame:
+    """As a KITTI frame: what is hardly seen, or at another range, counts neither way."""
+    own = ride.labels == label
+    boxes = ride.boxes[own].astype(np.float64)
+    reach = np.hypot(boxes[:, 0], boxes[:, 1])
+    counts = wanted(ride)[own] & (reach >= near_m) & (reach < far_m)
+    mine = found.labels == label
+    away = np.hypot(found.boxes[mine, 0], found.boxes[mine, 1])
+    within = (away >= near_m * 0.95) & (away < far_m * 1.05)
+    n = int(within.sum())
+    return Frame(
+        kinds=tuple("Car" for _ in range(len(boxes))), boxes=boxes[:, :7], heights_px=np.full(len(boxes), 99.0),
+        occlusion=np.where(counts, 0, 9), truncation=np.zeros(len(boxes)), found=found.boxes[mine][within][:, :7],
+        scores=found.scores[mine][within], found_px=np.tile([0.0, 0, 99, 99], (n, 1)), dont_care_px=np.zeros((0, 4)),
+    )  # fmt: skip
+
+
+def scene_of(ride: Ride, found: Found, label: int) -> distance.Scene:
+    """For centre-distance AP."""
+    own, mine = ride.labels == label, found.labels == label
+    return distance.Scene(ride.boxes[own].astype(np.float64), ~wanted(ride)[own], found.boxes[mine],
+                          found.scores[mine])  # fmt: skip
+
+
+def car_ap(rides: Sequence[Ride], found: Sequence[Found], iou: float = 0.7, **ranges: float) -> float:
+    """BEV AP of cars, R40, in percent."""
+    frames = [frame_of(r, f, 0, **ranges) for r, f in zip(rides, found, strict=True)]
+    return average_precision(frames, "Car", MODERATE, iou, True)
+
+
+def car_interval(rides: Sequence[Ride], found: Sequence[Found], iou: float = 0.7) -> tuple[float, float]:
+    """Its 95 % interval."""
+    frames = [frame_of(r, f, 0) for r, f in zip(rides, found, strict=True)]
+    return interval(frames, "Car", MODERATE, iou, True, draws=200)
+
+
+def mean_ap(rides: Sequence[Ride], found: Sequence[Found], far_m: float = 2.0) -> float:
+    """Centre-distance AP over car, truck, pedestrian and two-wheeler."""
+    values = [
+        distance.average_precision([scene_of(r, f, label) for r, f in zip(rides, found, strict=True)], far_m)
+        for label in range(4)
+    ]
+    return float(np.nanmean(values))
+
+
+def leave_one_out(rides: Sequence[Ride], by_mix: dict[tuple[int, int, int], list[Found]]) -> tuple[Doubles, Doubles]:
+    """(K,) shares and (K,) drops of score of true findings, one pair for each present sense."""
+    shares, drops = [], []
+    for number, ride in enumerate(rides):
+        full = by_mix[1, 1, 1][number]
+        if not len(full.scores) or not len(ride.boxes):
+            continue
+        overlap = iou_bev(full.boxes[:, :7], ride.boxes[:, :7].astype(np.float64))
+        true = np.flatnonzero((overlap.max(axis=1) > 0.3) & (full.scores > 0.3))
+        for sense in range(3):
+            mix = tuple(0 if k == sense else 1 for k in range(3))
+            without = by_mix[mix][number]  # type: ignore[index]
+            for i in true:
+                near = np.flatnonzero(
+                    (np.hypot(*(without.boxes[:, :2] - full.boxes[i, :2]).T) < 2.0) & (without.labels == full.labels[i])
+                )
+                left = float(without.scores[near].max()) if len(near) else 0.0
+                shares.append(full.attr[i, sense])
+                drops.append(max(float(full.scores[i]) - left, 0.0))
+    return np.asarray(shares), np.asarray(drops)
+
+
+def calibrated(rides: Sequence[Ride], found: Sequence[Found]) -> tuple[float, Doubles, Doubles, Doubles, Array]:
+    """ECE, coverage of one sigma (8,), and what a fit needs: errors, sigmas (K, 8), and of cars scores with verdicts."""
+    scores, right, errors, sigmas = [], [], [], []
+    for ride, out in zip(rides, found, strict=True):
+        if not len(out.scores):
+            continue
+        truth = ride.boxes.astype(np.float64)
+        apart = np.linalg.norm(out.boxes[:, None, :2] - truth[None, :, :2], axis=2)
+        same = out.labels[:, None] == ride.labels[None]
+        close = np.where(same, apart, np.inf)
+        best = close.argmin(axis=1) if len(truth) else np.zeros(len(out.scores), int)
+        hit = close.min(axis=1, initial=np.inf) < 2.0
+        seen = np.asarray([not h or wanted(ride)[b] for h, b in zip(hit, best, strict=True)])
+        scores.append(out.scores[seen])
+        right.append(hit[seen])
+        for i in np.flatnonzero(hit & seen & (out.scores > 0.3)):
+            gap = out.boxes[i] - truth[best[i]]
+            turn = np.angle(np.exp(2j * gap[6])) / 2  # a body looks alike from both ends
+            errors.append([*gap[:6], turn, np.hypot(gap[7], gap[8])])
+            sigmas.append(out.std[i])
+    all_scores, verdicts = np.concatenate(scores), np.concatenate(right)
+    error, sigma = np.asarray(errors), np.asarray(sigmas)
+    covered = np.asarray([calibration.coverage(error[:, k], sigma[:, k]) for k in range(8)])
+    return calibration.expected_calibration_error(all_scores, verdicts), covered, error, sigma, verdicts
+
+
+def siren_azimuths(rides: Sequence[Ride], found: Sequence[Found]) -> Doubles:
+    """(K,) degrees by which the loudest azimuth of "siren" misses the nearest audible siren."""
+    errors = []
+    for ride, out in zip(rides, found, strict=True):
+        sirens = ride.sounds[(ride.sounds[:, 0] == 0) & (ride.sounds[:, 2] >= AUDIBLE_DB)]
+        if len(sirens) and out.events[0].max() > 0.5:
+            azimuth = np.deg2rad(5.0 * float(out.events[0].argmax()))
+            gaps = np.abs(np.angle(np.exp(1j * (sirens[:, 1] - azimuth))))
+            errors.append(float(np.rad2deg(gaps.min())))
+    return np.asarray(errors)
+
+
+def event_ap(rides: Sequence[Ride], found: Sequence[Found]) -> dict[int, tuple[float, int]]:
+    """By class of sound: AP of peaks within 20 degrees, and how many are audible."""
+    from fusion_pipeline.train.rides import FAINT_DB
+
+    out: dict[int, tuple[float, int]] = {}
+    for label in range(8):
+        scenes = []
+        for ride, said in zip(rides, found, strict=True):
+            rows = ride.sounds[(ride.sounds[:, 0] == label) & (ride.sounds[:, 2] >= FAINT_DB)]
+            truth = np.zeros((len(rows), 9))
+            truth[:, :2] = np.stack([np.cos(rows[:, 1]), np.sin(rows[:, 1])], axis=1)
+            truth[:, 3:6] = 1
+            peaks = _peaks(said.events[label])
+            boxes = np.zeros((len(peaks), 9))
+            boxes[:, :2] = np.stack([np.cos(np.deg2rad(5.0 * peaks)), np.sin(np.deg2rad(5.0 * peaks))], axis=1)
+            boxes[:, 3:6] = 1
+            scenes.append(distance.Scene(truth, rows[:, 2] < AUDIBLE_DB, boxes, said.events[label][peaks]))
+        result = distance.matched(scenes, 2 * float(np.sin(np.deg2rad(10.0))))
+        out[label] = (distance.precision_of(result), result.wanted)
+    return out
+
+
+def _peaks(row: Doubles) -> Array:
+    left, found = row.copy(), []
+    while left.max() > 0.05 and len(found) < 6:
+        peak = int(left.argmax())
+        found.append(peak)
+        left[(peak + np.arange(-5, 6)) % len(row)] = 0
+    return np.asarray(found, np.int64)
+
+
+def all_subsets(
+    judge: Judge, rides: Sequence[Ride], advance: Progress = lambda n: None
+) -> dict[tuple[int, int, int], list[Found]]:
+    """What is found with each subset of the senses."""
+    out: dict[tuple[int, int, int], list[Found]] = {}
+    for mix in SUBSETS:
+        found = []
+        for ride in rides:
+            found.append(judge(ride, mix))
+            advance(1)
+        out[mix] = found
+    return out
+
+
+def seconds_per_call(judge: Judge, ride: Ride, repeats: int = 10) -> Iterator[float]:
+    """Wall-clock times of whole calls, encoding included."""
+    for _ in range(repeats):
+        began = time.perf_counter()
+        judge(ride)
+        yield time.perf_counter() - began

@@ -1,0 +1,76 @@
+"""Tables of the calibration against the camera's own projection and plain trigonometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.encode.audio import azimuths_rad
+from fusion_pipeline.encode.image import Fit
+from fusion_pipeline.encode.lookup import (
+    COARSE,
+    HEIGHTS_M,
+    MAP,
+    UNSEEN,
+    audio_table,
+    camera_table,
+    cells,
+    no_camera,
+    rig_tables,
+)  # fmt: skip
+from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.rig import Rig
+
+AXES = np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+MODEL = CameraModel("pinhole", 640, 192, np.asarray([[370.0, 0, 320], [0, 370.0, 90], [0, 0, 1]]), np.zeros(0))
+MOUNT = Pose(AXES, np.asarray([0.3, 0.1, 1.6]))
+WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
+
+
+def test_a_place_is_looked_up_where_the_camera_sees_it() -> None:
+    table = camera_table(MODEL, MOUNT, WHOLE).lut.reshape(*COARSE, len(HEIGHTS_M))
+    for row, column in ((20, 50), (30, 60), (60, 40)):
+        x, y = cells().reshape(*COARSE, 2)[row, column]
+        for number, high in enumerate(HEIGHTS_M):
+            (pixel,), _ = MODEL.project(MOUNT.inverse().apply(np.asarray([[x, y, high]])))
+            assert table[row, column, number] == int(pixel[1]) // 8 * MAP[1] + int(pixel[0]) // 8
+    assert (table[:, 0] == UNSEEN).sum() > 80  # far to the right
+    assert 0.2 < (table != UNSEEN).mean() < 0.9
+    assert (no_camera().lut == UNSEEN).all()
+
+
+def test_rays_and_tables_move_with_the_grid() -> None:
+    turn = Pose.from_euler(0.0, 0.0, 0.3, np.asarray([1.0, -2.0, 0.0]))
+    still, moved = camera_table(MODEL, MOUNT, WHOLE), camera_table(MODEL, MOUNT, WHOLE, turn.matrix)
+    back = turn.inverse()
+    np.testing.assert_allclose(moved.rays[:, :3], still.rays[:, :3] @ back.rotation.T, atol=1e-5)
+    np.testing.assert_allclose(moved.rays[0, 3:] * 10, back.apply(MOUNT.translation_m[None])[0], atol=1e-5)
+    # The cell that lies on a place in the moved grid finds the same pixels.
+    place = np.asarray([[24.4, 1.2, 0.0]])
+    there = back.apply(place)[0, :2]
+    a = camera_table(MODEL, MOUNT, WHOLE, None, place[:, :2]).lut
+    b = camera_table(MODEL, MOUNT, WHOLE, turn.matrix, there[None]).lut
+    np.testing.assert_array_equal(a, b)
+
+
+def test_cells_are_heard_from_their_azimuth() -> None:
+    table = audio_table(np.asarray([-1.0, 0.0, 1.7]))
+    offset = cells() - [-1.0, 0.0]
+    azimuth = np.arctan2(offset[:, 1], offset[:, 0])
+    gap = np.angle(np.exp(1j * (azimuths_rad()[table.lut] - azimuth)))
+    assert np.abs(gap).max() <= np.deg2rad(2.5) + 1e-9
+    np.testing.assert_allclose(table.geometry[:, 0], np.log(np.hypot(*offset.T)), atol=1e-5)
+    np.testing.assert_allclose(table.directions[18], [1.0, 0.0], atol=1e-6)  # bin 18 looks to the left
+
+
+def test_a_rig_without_camera_or_array_has_tables_too(repo_root: Path) -> None:
+    full = rig_tables(Rig.load(repo_root / "calibration" / "rigs" / "demo.toml"))
+    assert {name: value.shape for name, value in full.items()} == {
+        "cam_lut": (26400,), "cam_rays": (1, 480, 6), "aud_lut": (8800,), "aud_geo": (8800, 4), "aud_dir": (1, 72, 2),
+    }  # fmt: skip
+    assert (full["cam_lut"] != UNSEEN).mean() > 0.2
+    rig = Rig.load(repo_root / "calibration" / "rigs" / "demo.toml")
+    alone = rig_tables(Rig("alone", rig.lidars))
+    assert (alone["cam_lut"] == UNSEEN).all()
