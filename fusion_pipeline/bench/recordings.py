@@ -1,33 +1,84 @@
-"""How a LiDAR network does on labelled KITTI frames: a judgement, never a source of weights."""
+"""How a network does on labelled KITTI frames: a judgement, never a source of weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.bench.report import Figure
+from fusion_pipeline.encode.audio import AZIMUTHS, BANDS, QUIET_DB, STEPS
+from fusion_pipeline.encode.image import prepare
+from fusion_pipeline.encode.lookup import HEIGHT_PX, PICTURE, WIDTH_PX, rig_tables
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import corners, iou_bev, nms_bev
+from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, counted, interval
+from fusion_pipeline.rig import CameraMount, Rig
 
-Detector = Callable[[Floats, Floats], tuple[Doubles, Doubles, Array]]  # points, intensity to boxes, scores, labels
+Detector = Callable[["Shot"], tuple[Doubles, Doubles, Array]]  # to boxes (N, 7), scores, labels
 DRIVE = "2011_09_26/2011_09_26_drive_0052_sync"
 LIDAR_M = 1.73
 NEAR_M, SURE = 40.0, 0.3
 
 
-def detector(model: Path, iou_weight: float = 0.3, least: float = 0.02) -> Detector:
-    """The exported network with raster, decoding and overlap removal around it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame's files and calibration."""
+
+    name: str
+    scan: Path
+    picture: Path
+    label: Path
+    projection: Doubles  # (3, 4) of the rectified camera
+    camera_from_vehicle: Doubles  # (4, 4)
+
+    def points(self) -> tuple[Floats, Floats]:
+        """(N, 3) in the vehicle frame, (N,) intensity."""
+        rows = np.fromfile(self.scan, np.float32).reshape(-1, 4)
+        return rows[:, :3] + np.asarray([0, 0, LIDAR_M], np.float32), rows[:, 3]
+
+    def camera(self, width_px: int, height_px: int) -> CameraMount:
+        """Where the picture was taken from, and its intrinsics."""
+        matrix = self.projection[:, :3]
+        beside = np.linalg.solve(matrix, self.projection[:, 3])
+        turn, shift = self.camera_from_vehicle[:3, :3], self.camera_from_vehicle[:3, 3] + beside
+        return CameraMount(
+            Pose(turn, shift).inverse(), CameraModel("pinhole", width_px, height_px, matrix, np.zeros(0))
+        )
+
+
+def detector(
+    model: Path, iou_weight: float = 0.3, least: float = 0.02, senses: tuple[int, int] = (1, 1), threads: int = 2
+) -> Detector:
+    """The exported network with encoding, decoding and overlap removal around it, with LiDAR and camera as `senses`
+    say; sound there is none.
+    """
     from fusion_pipeline.detect.network import Network
 
-    network, raster = Network(model, threads=2), BevRaster()
-    present = np.asarray([[1, 0, 0, 0]], np.float32)
+    network, raster = Network(model, threads=threads), BevRaster()
+    names = {spec.name for spec in network.inputs}
 
-    def detect(xyz: Floats, intensity: Floats) -> tuple[Doubles, Doubles, Array]:
-        out = network({"lidar_bev": raster(xyz, intensity), "present": present})
+    def detect(shot: Shot) -> tuple[Doubles, Doubles, Array]:
+        xyz, intensity = shot.points() if senses[0] else (np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
+        inputs: dict[str, Array] = {"lidar_bev": raster(xyz, intensity)}
+        present = np.asarray([[senses[0], 0, 0, 0]], np.float32)
+        if "image" in names:
+            pixels = cv2.imread(str(shot.picture)) if senses[1] else None
+            cameras = {"camera": shot.camera(pixels.shape[1], pixels.shape[0])} if pixels is not None else {}
+            present[0, 1] = pixels is not None
+            inputs |= rig_tables(Rig("kitti", {}, cameras))
+            inputs["image"] = np.zeros((1, 3, HEIGHT_PX, WIDTH_PX), np.float32)
+            if pixels is not None:
+                inputs["image"] = prepare(np.asarray(pixels, np.uint8), PICTURE)[0][None]
+            inputs["audio_srp"] = np.zeros((1, BANDS, STEPS, AZIMUTHS), np.float32)
+            inputs["audio_level"] = np.full((1, BANDS, STEPS), QUIET_DB, np.float32)
+        out = network({**inputs, "present": present})
         rows = out["boxes"].astype(np.float64)
         yaw = np.arctan2(rows[:, 6], rows[:, 7])
         boxes = np.column_stack([rows[:, :6], yaw])
@@ -55,8 +106,8 @@ def _square(rotation: Doubles, shift: Doubles) -> Doubles:
     return out
 
 
-def kitti(root: Path) -> Iterator[tuple[str, Path, Path, Doubles, Doubles]]:
-    """Name, scan, labels, projection (3, 4) and camera_from_vehicle (4, 4) of the labelled frames under `root`."""
+def kitti(root: Path) -> Iterator[Shot]:
+    """The labelled frames under `root`."""
     down = np.eye(4)
     down[2, 3] = -LIDAR_M  # velodyne from vehicle
     raw = root / "kitti_raw"
@@ -64,19 +115,22 @@ def kitti(root: Path) -> Iterator[tuple[str, Path, Path, Doubles, Doubles]]:
     turn = _square(camera["R_rect_00"], np.zeros(3)) @ _square(mount["R"], mount["T"]) @ down
     for label in sorted((raw / DRIVE / "label_02").glob("*.txt")):
         scan = raw / DRIVE / "velodyne_points" / "data" / f"{label.stem}.bin"
-        yield f"0052/{int(label.stem)}", scan, label, camera["P_rect_02"].reshape(3, 4), turn
+        picture = next((raw / DRIVE / "image_02" / "data").glob(f"{label.stem}.*"), Path("none"))
+        yield Shot(f"0052/{int(label.stem)}", scan, picture, label, camera["P_rect_02"].reshape(3, 4), turn)
     folder = root / "kitti_object" / "training"
     for label in sorted((folder / "label_2").glob("*.txt")):
         table = _matrices(folder / "calib" / label.name)
         velo = table["Tr_velo_to_cam"].reshape(3, 4)
         turn = _square(table["R0_rect"], np.zeros(3)) @ _square(velo[:, :3], velo[:, 3]) @ down
-        yield f"object/{label.stem}", folder / "velodyne" / f"{label.stem}.bin", label, table["P2"].reshape(3, 4), turn
+        picture = next((folder / "image_2").glob(f"{label.stem}.*"), Path("none"))
+        scan = folder / "velodyne" / f"{label.stem}.bin"
+        yield Shot(f"object/{label.stem}", scan, picture, label, table["P2"].reshape(3, 4), turn)
 
 
-def judge(detect: Detector, scan: Path, label: Path, projection: Doubles, turn: Doubles, wanted: int) -> Frame:
+def judge(detect: Detector, shot: Shot, wanted: int) -> Frame:
     """One labelled frame with what the detector finds of class `wanted` in the camera's view."""
-    points = np.fromfile(scan, np.float32).reshape(-1, 4)
-    boxes, scores, labels = detect(points[:, :3] + np.asarray([0, 0, LIDAR_M], np.float32), points[:, 3])
+    boxes, scores, labels = detect(shot)
+    projection, turn, label = shot.projection, shot.camera_from_vehicle, shot.label
     boxes, scores = boxes[labels == wanted], scores[labels == wanted]
     pixels = _pictured(boxes, projection @ turn)
     seen = (pixels[:, 2] > 0) & (pixels[:, 0] < 1242) & (pixels[:, 2] - pixels[:, 0] > 1)
@@ -124,7 +178,7 @@ def figures(model: Path, root: Path) -> tuple[Figure, ...]:
     if not root.joinpath("kitti_raw").is_dir():
         raise FileNotFoundError(f"{root / 'kitti_raw'} does not exist; download a KITTI drive with its labels into it")
     detect = detector(model)
-    named = [(row[0], judge(detect, *row[1:], wanted=0)) for row in kitti(root)]
+    named = [(shot.name, judge(detect, shot, wanted=0)) for shot in kitti(root)]
     frames = [frame for _, frame in named]
     return (*_precisions(frames), *_places(named))
 

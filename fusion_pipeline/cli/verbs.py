@@ -64,7 +64,11 @@ VERBS: dict[str, Verb] = {
     ),
     "eval": Verb(
         f"{_CLI}.eval:evaluate",
-        "Score a model on labelled KITTI frames.",
-        ("fusion eval kitti/", "fusion eval kitti/ --model my_network.onnx --json"),
+        "Score a model on labelled KITTI frames, or on held-out simulated moments.",
+        (
+            "fusion eval kitti/",
+            "fusion eval simulated --frames 100",
+            "fusion eval kitti/ --model my_network.onnx --json",
+        ),
     ),
 }

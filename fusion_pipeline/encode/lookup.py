@@ -26,7 +26,7 @@ COARSE_M, RIGHT_M = 0.8, -40.0
 HEIGHTS_M = (0.3, 1.0, 1.8)  # above the vehicle frame's ground: wheels, bodies, heads
 MAP, TOKENS = (24, 80), (12, 40)  # feature maps at 1/8 and 1/16
 UNSEEN = MAP[0] * MAP[1]
-_LAID = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left")
+PICTURE = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left", order="rgb", mean=(0.45,) * 3, std=(0.25,) * 3)
 NEAR_M = 1.5  # what is nearer to the camera fills too many cells
 
 
@@ -113,7 +113,7 @@ def rig_tables(rig: Rig) -> dict[str, Array]:
     """The network's inputs cam_lut, cam_rays, aud_lut, aud_geo, aud_dir for the first camera and array of a rig."""
     seen, heard = no_camera(), no_array()
     for mount in list(rig.cameras.values())[:1]:
-        fit = fit_of(mount.model.width_px, mount.model.height_px, _LAID)
+        fit = fit_of(mount.model.width_px, mount.model.height_px, PICTURE)
         seen = camera_table(mount.model, mount.vehicle_from_sensor, fit)
     for array in list(rig.audios.values())[:1]:
         heard = audio_table(array.vehicle_from_sensor.translation_m)

@@ -70,9 +70,8 @@ class Judge:
         boxes[:, 2] += self._raster.ground_at(rows[:, :2].astype(np.float32))
         keep = np.flatnonzero(scores > LEAST)
         keep = keep[nms_bev(boxes[keep, :7], scores[keep], 0.2)]
-        events = (
-            1 / (1 + np.exp(-out["audio_events"].astype(np.float64))) if "audio_events" in out else np.zeros((8, 72))
-        )
+        logits = out.get("audio_events", np.full((8, 72), -30.0, np.float32)).astype(np.float64)
+        events = 1 / (1 + np.exp(-logits))
         return Found(boxes[keep], scores[keep], out["labels"][keep], out["std"][keep].astype(np.float64),
                      out["attr"][keep].astype(np.float64), events)  # fmt: skip
 
@@ -165,7 +164,7 @@ def leave_one_out(rides: Sequence[Ride], by_mix: dict[tuple[int, int, int], list
 
 
 def calibrated(rides: Sequence[Ride], found: Sequence[Found]) -> tuple[float, Doubles, Doubles, Doubles, Array]:
-    """ECE, coverage of one sigma (8,), and what a fit needs: errors, sigmas (K, 8), and of cars scores with verdicts."""
+    """ECE, coverage of one sigma (8,), and what a fit needs: errors, sigmas (K, 8), all verdicts."""
     scores, right, errors, sigmas = [], [], [], []
     for ride, out in zip(rides, found, strict=True):
         if not len(out.scores):

@@ -9,17 +9,23 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.encode.image import Fit, prepare
-from fusion_pipeline.encode.lookup import COARSE_M, HEIGHT_PX, RIGHT_M, WIDTH_PX, audio_table, camera_table, cells
+from fusion_pipeline.encode.lookup import (
+    COARSE_M,
+    HEIGHT_PX,
+    PICTURE,
+    RIGHT_M,
+    WIDTH_PX,
+    audio_table,
+    camera_table,
+    cells,
+)
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.operations import ImageResize
 from fusion_pipeline.train.cache import Sample
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
 from fusion_pipeline.train.rides import AUDIBLE_DB, FAINT_DB, Ride
 
-PICTURE = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left", order="rgb",
-                      mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))  # fmt: skip
 MIXES = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1))  # lidar, camera, audio
 SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
 CAMERA_BLUR = 0.06  # cells per metre of range, where there is no LiDAR

@@ -60,12 +60,13 @@ class Ride:
     siren_hidden: bool  # a siren is audible, and no siren in sight
 
 
-def render(seed: int) -> Ride:
-    """The moment of `seed`."""
+def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ride:
+    """The moment of `seed`; the picture may be `late_s` old, the weather another than the seed's."""
     rng = np.random.default_rng([seed, 99])
     drive = random_street.build(seed, True)
     middle = random_street.MIDDLE_S
-    weather = _weather(rng)
+    drawn = _weather(rng)
+    weather = weather or drawn
     height = float(rng.uniform(1.6, 1.9))
     mount = LidarMount(Pose.from_euler(*rng.normal(0, 0.006, 2), 0.0, np.asarray([0.0, 0.0, height])))
     sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather)
@@ -78,7 +79,7 @@ def render(seed: int) -> Ride:
     count = len(drive.actors)
     points = np.bincount(scans[0].actors[scans[0].actors >= 0], minlength=count)
     camera = _camera(rng)
-    look = SimulatedCamera(drive, camera, _options(rng, weather)).take(middle, seed)
+    look = SimulatedCamera(drive, camera, _options(rng, weather)).take(middle - late_s, seed)
     pixels = np.bincount(look.instances[look.instances >= 0], minlength=count)
     truth = boxes_at(drive, middle)
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]

@@ -33,6 +33,7 @@ ALLOWED = {
     ("sensors", "world"),  # simulated sensors
     ("graph", "overrides"), ("overrides", "graph"),  # --set is part of reading a graph
     ("process", "heartbeat"),  # a process has one
+    ("train", "bench"),  # a trained network is judged in figures
     ("cli", "nodes"),  # `fusion record` adds a recorder to a graph
     ("cli", "calibration"),  # `fusion sim` takes the demo's rig where none is named
 }  # fmt: skip

@@ -1,0 +1,139 @@
+"""A fusion network's figures on held-out simulated moments, as `fusion eval simulated` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.bench.report import Figure
+from fusion_pipeline.metrics import calibration
+from fusion_pipeline.metrics import centre_distance as distance
+from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
+from fusion_pipeline.train.judge import (
+    FAR_M,
+    HELD_SEED,
+    NAMES,
+    SUBSETS,
+    Found,
+    Judge,
+    Progress,
+    all_subsets,
+    calibrated,
+    car_ap,
+    car_interval,
+    event_ap,
+    held_out,
+    leave_one_out,
+    mean_ap,
+    scene_of,
+    siren_azimuths,
+)  # fmt: skip
+from fusion_pipeline.train.rides import Ride
+from fusion_pipeline.world.sources import LABELS
+
+FULL, LIDAR = (1, 1, 1), (1, 0, 0)
+STD_NAMES = ("x", "y", "z", "length", "width", "height", "yaw", "speed")
+By = dict[tuple[int, int, int], list[Found]]
+
+
+def count_of(rides: int, robust: int) -> int:
+    """How many steps `figures` advances."""
+    return rides * (1 + len(SUBSETS)) + robust * len(CORRUPTIONS) * len(SEVERITIES)
+
+
+def figures(
+    model: Path, folder: Path, rides: int, robust: int = 0, advance: Progress = lambda n: None, threads: int = 2
+) -> tuple[Figure, ...]:
+    """All of them; `robust` moments go through every corruption."""
+    judge, moments = Judge(model, threads), held_out(folder, rides, advance)
+    by_mix = all_subsets(judge, moments, advance)
+    rows = (*_accuracy(moments, by_mix), *_missing(moments, by_mix), *_honesty(moments, by_mix),
+            *_sounds(moments, by_mix[FULL]))  # fmt: skip
+    return (*rows, *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance))
+
+
+def _scenes(moments: Sequence[Ride], found: Sequence[Found], label: int) -> list[distance.Scene]:
+    return [scene_of(ride, out, label) for ride, out in zip(moments, found, strict=True)]
+
+
+def _accuracy(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+    full, alone = by_mix[FULL], by_mix[LIDAR]
+    low, high = car_interval(moments, full)
+    ap = car_ap(moments, full)
+    yield Figure("cars, BEV AP@0.7, R40, all senses", ap, "", ">= 80", ap >= 80, car_ap(moments, alone), "LiDAR alone",
+                 f"95 % interval {low:.0f} to {high:.0f}; {len(moments)} moments")  # fmt: skip
+    far = car_ap(moments, full, 0.5, near_m=FAR_M)
+    yield Figure(f"cars beyond {FAR_M:.0f} m, BEV AP@0.5, R40", far, "", "", None,
+                 car_ap(moments, alone, 0.5, near_m=FAR_M), "LiDAR alone")  # fmt: skip
+    for label, name in ((2, "pedestrians"), (3, "two-wheelers")):
+        scenes = _scenes(moments, full, label)
+        value, (low, high) = distance.average_precision(scenes, 1.0), distance.interval(scenes, 1.0)
+        yield Figure(f"{name}, AP at centre distance 1 m", value, "", ">= 70", value >= 70,
+                     distance.average_precision(_scenes(moments, alone, label), 1.0), "LiDAR alone",
+                     f"95 % interval {low:.0f} to {high:.0f}")  # fmt: skip
+    for mix, name in ((FULL, "all senses"), (LIDAR, "LiDAR alone")):
+        mean, nds, errors = distance.score([_scenes(moments, by_mix[mix], label) for label in range(4)])
+        said = ", ".join(f"{a} {e:.2f}" for a, e in zip(("ATE m", "ASE", "AOE rad", "AVE m/s"), errors, strict=True))
+        yield Figure(f"NDS without attributes, {name}", nds, "", note=f"mAP {100 * mean:.1f}; {said}")
+
+
+def _missing(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+    full = mean_ap(moments, by_mix[FULL])
+    values = {mix: mean_ap(moments, found) for mix, found in by_mix.items()}
+    parts = ", ".join(
+        f"{''.join(n for n, there in zip(NAMES, mix, strict=True) if there)} {v:.1f}" for mix, v in values.items()
+    )
+    kept = float(np.mean(list(values.values()))) / full
+    yield Figure("retention: mean over the 7 subsets of senses / all, mAP at 2 m", kept, "", ">= 0.7", kept >= 0.7,
+                 note=parts)  # fmt: skip
+
+
+def _honesty(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+    shares, drops = leave_one_out(moments, by_mix)
+    rank = calibration.rank_correlation(shares, drops)
+    yield Figure("Spearman of attribution against leave-one-out", rank, "", ">= 0.7", rank >= 0.7,
+                 note=f"{len(shares)} pairs of detection and sense")  # fmt: skip
+    absent = max(
+        (float(out.attr[:, k].max(initial=0)) for mix, found in by_mix.items() for out in found for k in range(3)
+         if not mix[k]), default=0.0,
+    )  # fmt: skip
+    yield Figure("greatest attribution to an absent sense", absent, "", "0", absent == 0.0)
+    ece, covered, *_ = calibrated(moments, by_mix[FULL])
+    yield Figure("expected calibration error of scores", ece, "", "<= 0.05", ece <= 0.05)
+    said = ", ".join(f"{name} {100 * c:.0f}" for name, c in zip(STD_NAMES, covered, strict=True))
+    mean = 100 * float(covered.mean())
+    yield Figure("errors within one sigma, mean over 8 columns", mean, "%", "63 to 73", 63 <= mean <= 73, note=said)
+
+
+def _sounds(moments: Sequence[Ride], full: Sequence[Found]) -> Iterator[Figure]:
+    errors = siren_azimuths(moments, full)
+    if len(errors):
+        median = float(np.median(errors))
+        yield Figure("siren azimuth, one array, moving vehicle, median error", median, "deg", "<= 8", median <= 8,
+                     note=f"{len(errors)} moments, mean {errors.mean():.1f}")  # fmt: skip
+    values = {LABELS[k]: pair for k, pair in event_ap(moments, full).items() if pair[1] >= 5}
+    if values:
+        said = ", ".join(f"{name} {ap:.0f} ({n})" for name, (ap, n) in values.items())
+        yield Figure("sound events within 20 degrees, mean AP", float(np.mean([ap for ap, _ in values.values()])), "",
+                     note=said)  # fmt: skip
+
+
+def _robust(judge: Judge, moments: Sequence[Ride], clean: Sequence[Found], advance: Progress) -> Iterator[Figure]:
+    if not moments:
+        return
+    whole = distance.score([_scenes(moments, clean, label) for label in range(4)])[1]
+    kept: dict[str, list[float]] = {}
+    for name, change in CORRUPTIONS.items():
+        for severity in SEVERITIES:
+            found = []
+            for number, ride in enumerate(moments):
+                found.append(judge(change(ride, HELD_SEED + number, severity)))
+                advance(1)
+            score = distance.score([_scenes(moments, found, label) for label in range(4)])[1]
+            kept.setdefault(name, []).append(score / whole)
+    mean = float(np.mean(list(kept.values())))
+    said = "; ".join(f"{name} {' '.join(f'{v:.2f}' for v in values)}" for name, values in kept.items())
+    yield Figure("mean resistance over 10 corruptions x 3 severities, NDS / clean NDS", mean, "", ">= 0.8", mean >= 0.8,
+                 note=f"{len(moments)} moments; {said}")  # fmt: skip
