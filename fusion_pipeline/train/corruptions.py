@@ -55,9 +55,10 @@ def motion(ride: Ride, seed: int, severity: int) -> Ride:
 def displaced(ride: Ride, seed: int, severity: int) -> Ride:
     """The camera's calibration is 1, 2 or 4 degrees and 10, 20 or 40 cm off."""
     rng = _rng(seed, severity)
-    turn = np.deg2rad((1.0, 2.0, 4.0)[severity]) * rng.choice([-1, 1], 3) * [0.3, 0.5, 1.0]
+    most = np.deg2rad((1.0, 2.0, 4.0)[severity])
+    roll, pitch, yaw = (most * rng.choice([-1, 1], 3) * [0.3, 0.5, 1.0]).tolist()
     shift = (0.1, 0.2, 0.4)[severity] * rng.choice([-1, 1], 3) * [0.5, 1.0, 0.3]
-    wrong = Pose.from_euler(*turn.tolist(), shift) @ Pose(ride.camera[:3, :3], ride.camera[:3, 3])
+    wrong = Pose.from_euler(roll, pitch, yaw, shift) @ Pose(ride.camera[:3, :3], ride.camera[:3, 3])
     return replace(ride, camera=wrong.matrix)
 
 
@@ -120,6 +121,6 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def _repictured(ride: Ride, change: Callable[[Floats], Array]) -> Array:
-    picture = cv2.imdecode(ride.jpeg, cv2.IMREAD_COLOR).astype(np.float32)
+    picture = ride.picture().astype(np.float32)
     changed = np.clip(change(picture), 0, 255).astype(np.uint8)
     return np.asarray(cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]).ravel()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +94,12 @@ def export(net: FusionNet, path: Path) -> None:
     """Write the ONNX file. Raises RuntimeError where an input was dropped or an output misnamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     inputs = example()
-    torch.onnx.export(
-        ExportedFusion(net).eval(), tuple(inputs[name] for name in INPUTS), str(path), input_names=list(INPUTS),
-        output_names=list(OUTPUTS), opset_version=17, dynamo=False,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter tells of its own inner life
+        torch.onnx.export(
+            ExportedFusion(net).eval(), tuple(inputs[name] for name in INPUTS), str(path), input_names=list(INPUTS),
+            output_names=list(OUTPUTS), opset_version=17, dynamo=False,
+        )  # fmt: skip
     model = onnx.load(str(path))
     try:
         import onnxslim

@@ -44,7 +44,7 @@ def seen_of(batch: Batch) -> Seen:
 def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
     """One batch. `truth` (K, 15): batch, row and column in the window, row and column, label, box."""
 
-    def stack(values: list[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+    def stack(values: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(values))
 
     rows = []
@@ -181,7 +181,7 @@ def fit(
         warm_start(net.lidar, lidar, next(batches(rides, wide))["raster"])
     if start is not None:
         begin_with(net, start)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(memory_format=torch.channels_last)
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
     )
@@ -203,7 +203,7 @@ def fit(
             group["lr"] = schedule.rate_at(share) * group["factor"]
         losses = step(net, batch, steps % HONEST_EVERY == 0)
         optimizer.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()  # type: ignore[union-attr]
+        sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         mean.update_parameters(net)

@@ -25,7 +25,8 @@ from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesso
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
 
 HELD_SEED, HELD = 2_900_000, 240
-SUBSETS = tuple(mix for mix in product((1, 0), repeat=3) if any(mix))  # lidar, camera, audio
+Mix = tuple[int, int, int]  # lidar, camera, audio
+SUBSETS: tuple[Mix, ...] = tuple((a, b, c) for a, b, c in product((1, 0), repeat=3) if a or b or c)
 NAMES = ("L", "C", "A")
 CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
 LEAST, IOU_WEIGHT = 0.05, 0.3
@@ -151,8 +152,7 @@ def leave_one_out(rides: Sequence[Ride], by_mix: dict[tuple[int, int, int], list
         overlap = iou_bev(full.boxes[:, :7], ride.boxes[:, :7].astype(np.float64))
         true = np.flatnonzero((overlap.max(axis=1) > 0.3) & (full.scores > 0.3))
         for sense in range(3):
-            mix = tuple(0 if k == sense else 1 for k in range(3))
-            without = by_mix[mix][number]  # type: ignore[index]
+            without = by_mix[int(sense != 0), int(sense != 1), int(sense != 2)][number]
             for i in true:
                 near = np.flatnonzero(
                     (np.hypot(*(without.boxes[:, :2] - full.boxes[i, :2]).T) < 2.0) & (without.labels == full.labels[i])
@@ -224,7 +224,7 @@ def event_ap(rides: Sequence[Ride], found: Sequence[Found]) -> dict[int, tuple[f
 
 
 def _peaks(row: Doubles) -> Array:
-    left, found = row.copy(), []
+    left, found = row.copy(), list[int]()
     while left.max() > 0.05 and len(found) < 6:
         peak = int(left.argmax())
         found.append(peak)

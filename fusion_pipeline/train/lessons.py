@@ -74,7 +74,7 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
     if not (mix[0] or mix[1]):
         visible[:] = MIN_POINTS - 1  # sound alone says where, not what and how large: neither taught nor punished
     # A thing that no sense sees well enough but one sees a little is neither taught nor punished (see `target`).
-    move, sample, before = _moved(ride, visible, rng) if options.augmented else _still(ride, visible)
+    move, sample, before = moved(ride, visible, rng) if options.augmented else _still(ride, visible)
     if not mix[0]:
         sample = replace(sample, xyz_m=np.zeros((0, 3), np.float32), intensity=np.zeros(0, np.float32),
                          points=visible)  # fmt: skip
@@ -95,7 +95,7 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
     model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
     seen = camera_table(model, pose, Fit(1.0, 1.0, 0.0, 0.0), back, middles)
     heard = audio_table(ride.array_m, back, middles)
-    picture = cv2.imdecode(ride.jpeg, cv2.IMREAD_COLOR)
+    picture = ride.picture()
     if options.augmented:
         picture = _developed(picture, rng)
     return Lesson(
@@ -131,7 +131,7 @@ def _still(ride: Ride, visible: Array) -> tuple[Doubles, Sample, tuple[Floats, F
     return np.eye(4), Sample(ride.xyz_m, ride.intensity, ride.boxes.copy(), ride.labels, visible), ride.before_m
 
 
-def _moved(ride: Ride, visible: Array, rng: np.random.Generator) -> tuple[Doubles, Sample, tuple[Floats, Floats]]:
+def moved(ride: Ride, visible: Array, rng: np.random.Generator) -> tuple[Doubles, Sample, tuple[Floats, Floats]]:
     """The LiDAR's augmentation, the motion it stands for (4, 4), and earlier sweeps moved alike.
 
     The motion is read off four marked points, so that `augment` stays the one place where it is drawn.
@@ -152,8 +152,8 @@ def _shaken(rng: np.random.Generator) -> Pose:
     """Calibration is never perfect, nor are clocks."""
     if rng.random() < 0.5:
         return Pose.identity()
-    turn = np.deg2rad(rng.normal(0, 0.25, 3))
-    return Pose.from_euler(*turn.tolist(), rng.normal(0, 0.03, 3))
+    roll, pitch, yaw = np.deg2rad(rng.normal(0, 0.25, 3)).tolist()
+    return Pose.from_euler(roll, pitch, yaw, rng.normal(0, 0.03, 3))
 
 
 def _developed(picture: Array, rng: np.random.Generator) -> Array:

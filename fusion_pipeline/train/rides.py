@@ -59,6 +59,10 @@ class Ride:
     sounds: Doubles  # (S, 3) class, azimuth in the vehicle frame, level dB SPL at the array
     siren_hidden: bool  # a siren is audible, and no siren in sight
 
+    def picture(self) -> Bytes:
+        """(192, 640, 3) B, G, R."""
+        return np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR), np.uint8)
+
 
 def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ride:
     """The moment of `seed`; the picture may be `late_s` old, the weather another than the seed's."""
@@ -68,7 +72,8 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     drawn = _weather(rng)
     weather = weather or drawn
     height = float(rng.uniform(1.6, 1.9))
-    mount = LidarMount(Pose.from_euler(*rng.normal(0, 0.006, 2), 0.0, np.asarray([0.0, 0.0, height])))
+    lean = rng.normal(0, 0.006, 2)
+    mount = LidarMount(Pose.from_euler(float(lean[0]), float(lean[1]), 0.0, np.asarray([0.0, 0.0, height])))
     sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather)
     scans = [sweeper.sweep(middle - 0.1 * k, 3 * seed + k) for k in range(3)]
     here = drive.ego.at(middle).world_from_body.inverse()

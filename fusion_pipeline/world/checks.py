@@ -6,7 +6,7 @@ import numpy as np
 
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.geometry.boxes import iou_bev
-from fusion_pipeline.rig import Rig
+from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray, Rig
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import Track, nearest_image
 
@@ -47,7 +47,7 @@ def _row(drive: Drive, track: Track, size: tuple[float, float, float], seconds: 
 
 def check_sensors(drive: Drive, rig: Rig, seconds: float = 0.0) -> None:
     """Raise SceneError where at `seconds` a sensor of the rig is inside a building, or under a level ground."""
-    mounts = {**rig.lidars, **rig.cameras, **rig.audios}
+    mounts: dict[str, LidarMount | CameraMount | MicrophoneArray] = {**rig.lidars, **rig.cameras, **rig.audios}
     ego = drive.ego.at(seconds)
     for topic, mount in mounts.items():
         place = ego.world_from_body.apply(mount.vehicle_from_sensor.translation_m[None])[0]

@@ -147,17 +147,16 @@ class SimulatedSweep:
             extra = second_echoes(echoes, surfaces.grid, self.beams.divergence_rad, self.beams.azimuth_step_rad,
                                   closed.inverse, closed.ids.astype(np.int64), rng)  # fmt: skip
             echoes = echoes.joined(extra)
-        points, light, column = echoes.xyz_m, echoes.light, echoes.column
-        beam, triangle = echoes.beam, echoes.triangle
         if self._roof is not None:
-            free = ~_over(self._roof, points @ face.axes_from_sensor)
-            points, light, column, beam, triangle = (part[free] for part in (points, light, column, beam, triangle))
+            free = np.flatnonzero(~_over(self._roof, echoes.xyz_m @ face.axes_from_sensor))
+            echoes = Echoes(*(getattr(echoes, name)[free] for name in Echoes.__slots__))
+        triangle, light = echoes.triangle, echoes.light
         actors = np.where(triangle >= 0, view.actors[np.maximum(triangle, 0)], SCENERY)
-        turn = face.turn[column]
-        points = points @ face.axes_from_sensor.astype(np.float32)
+        turn = face.turn[echoes.column]
+        points = echoes.xyz_m @ face.axes_from_sensor.astype(np.float32)
         if self._rolling:
             points = self._moved_on(points, actors, (turn - np.float32(face.middle)) * np.float32(TURN_S), at)
-        return Sweep(points, light, shape[1] - 1 - beam, turn, actors)
+        return Sweep(points, light, shape[1] - 1 - echoes.beam, turn, actors)
 
     def _moved_on(self, points: Floats, actors: Ints, after_s: Floats, at: float) -> Floats:
         """Points as the sensor meets them `after_s` later than they were drawn."""

@@ -1,0 +1,111 @@
+"""The fusion network: a missing sense has no influence and no share; what is exported is what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from fusion_pipeline.detect.network import Network  # noqa: E402
+from fusion_pipeline.manifest import Manifest  # noqa: E402
+from fusion_pipeline.train import fusion_fit  # noqa: E402
+from fusion_pipeline.train.fit import Schedule  # noqa: E402
+from fusion_pipeline.train.fusion import FusionNet, Seen, whole_place  # noqa: E402
+from fusion_pipeline.train.fusion_export import INPUTS, averaged, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.rides import render, save  # noqa: E402
+
+SHORT = Schedule(seconds=9.0, batch=2, crop=(32, 32))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted() -> Iterator[None]:
+    """Training by a clock on which each look takes a second: so many steps on any machine."""
+    ticks, threads = count(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusion_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+        patch.setattr(torch, "set_num_threads", lambda _: None)
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def net() -> FusionNet:
+    torch.manual_seed(3)
+    net = FusionNet()
+    for layer in net.modules():  # so that nothing is zero because nothing has been learnt
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    return net.eval()
+
+
+def seen(**changed: object) -> Seen:
+    inputs = example(2)
+    base = Seen(
+        inputs["lidar_bev"], inputs["image"], inputs["cam_lut"][None], inputs["cam_rays"], inputs["audio_srp"],
+        inputs["audio_level"], inputs["aud_lut"][None], inputs["aud_geo"][None], inputs["aud_dir"], inputs["present"],
+        whole_place(),
+    )  # fmt: skip
+    return replace(base, **changed)
+
+
+@pytest.mark.parametrize(("sense", "field"), [(0, "raster"), (1, "image"), (2, "srp")])
+def test_an_absent_sense_has_no_influence(net: FusionNet, sense: int, field: str) -> None:
+    present = torch.ones(1, 4)
+    present[0, sense] = 0
+    one = seen(present=present)
+    two = seen(present=present, **{field: torch.randn_like(getattr(one, field))})
+    with torch.no_grad():
+        a, b = net.meet(net.feel(one), one)[0], net.meet(net.feel(two), two)[0]
+        both = seen()
+        c = net.meet(net.feel(both), both)[0]
+    torch.testing.assert_close(a, b)
+    assert (a - c).abs().max() > 1e-4  # where it is there it has
+
+
+def test_gates_and_shares_sum_to_one_and_are_zero_for_the_absent(net: FusionNet) -> None:
+    present = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    inputs = seen(present=present)
+    with torch.no_grad():
+        felt = net.feel(inputs)
+        gates = net.meet(felt, inputs)[3]
+        shares = net.shares(torch.randn(9, 3, 64), torch.rand(9, 3), present[:, :3].expand(9, 3))
+    torch.testing.assert_close(gates.sum(1), torch.ones_like(gates[:, 0]))
+    assert float(gates[:, 1].abs().max()) == 0.0
+    torch.testing.assert_close(shares.sum(1), torch.ones(9))
+    assert float(shares[:, 1].abs().max()) == 0.0
+
+
+def test_training_leaves_a_state_that_exports_and_goes_on(tmp_path: Path) -> None:
+    for number in range(2):
+        save(render(2_960_000 + number), tmp_path / f"{number:07d}.npz")
+    fusion_fit.fit(tmp_path, tmp_path / "run", SHORT)
+    network, samples = averaged(tmp_path / "run" / "last.pt")
+    assert samples >= 2 * 3
+    path = tmp_path / "fusion.onnx"
+    export(network, path)
+    path.with_suffix(".toml").write_text(manifest(path, samples))
+    assert Manifest.beside(path).classes[0] == "car"
+    assert parity(network, path) < 1e-4
+    onnx.checker.check_model(str(path))
+    inputs = {name: value.numpy() for name, value in example(4).items()}
+    assert set(inputs) == set(INPUTS)
+    inputs["present"] = np.zeros((1, 4), np.float32)
+    nothing = Network(path)(inputs)
+    assert np.isfinite(nothing["scores"]).all()
+    assert not nothing["attr"].any()
+    fusion_fit.fit(tmp_path, tmp_path / "run", SHORT)
+    assert averaged(tmp_path / "run" / "last.pt")[1] > samples
+    fresh = FusionNet()
+    fusion_fit.begin_with(fresh, tmp_path / "run" / "last.pt")
+    torch.testing.assert_close(
+        fresh.lift_audio[0].weight, averaged(tmp_path / "run" / "last.pt")[0].lift_audio[0].weight
+    )

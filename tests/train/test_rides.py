@@ -1,0 +1,122 @@
+"""Moments with three senses: all see the same things, and lessons move them together."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.train.corruptions import CORRUPTIONS
+from fusion_pipeline.train.lessons import MIN_POINTS, Options, events_of, lesson, moved
+from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, load, render, save
+
+SEEDS = (2_950_002, 2_950_007)
+FULL = Options((176, 200), False, (1, 1, 1))
+
+
+@lru_cache(maxsize=4)
+def ride(seed: int) -> Ride:
+    return render(seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_camera_lidar_and_truth_agree(seed: int) -> None:
+    moment = ride(seed)
+    back = np.linalg.inv(moment.camera)
+    local = moment.boxes[:, :3] @ back[:3, :3].T + back[:3, 3]
+    pixel = local @ moment.matrix.T
+    u, v = pixel[:, 0] / pixel[:, 2], pixel[:, 1] / pixel[:, 2]
+    plain = (moment.pixels > 300) & (local[:, 2] > 4) & (u > 8) & (u < 630) & (v > 4) & (v < 188)
+    assert plain.any()
+    for row in np.flatnonzero(plain):
+        around = moment.classes[max(int(v[row]) // 8 - 1, 0) : int(v[row]) // 8 + 2,
+                                max(int(u[row]) // 8 - 1, 0) : int(u[row]) // 8 + 2]  # fmt: skip
+        assert (around < 5).any()  # something with a class is seen there
+    assert moment.points.max() > 100
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_stands_was_there_before(seed: int) -> None:
+    moment = ride(seed)
+    raster = BevRaster()
+    now = raster(moment.xyz_m, moment.intensity, moment.before_m)[0]
+    body, before = now[4:28].max(axis=0) > 0, now[48:52].max(axis=0) > 0
+    assert (before & body).sum() / before.sum() > 0.5
+
+
+def test_a_ride_comes_back_from_disk(tmp_path: Path) -> None:
+    moment = ride(SEEDS[0])
+    save(moment, tmp_path / "0000001.npz")
+    back = load(tmp_path / "0000001.npz")
+    np.testing.assert_array_equal(back.boxes, moment.boxes)
+    np.testing.assert_array_equal(back.jpeg, moment.jpeg)
+    np.testing.assert_allclose(back.srp, moment.srp, atol=0.005)
+    assert back.siren_hidden == moment.siren_hidden
+    assert np.abs(back.xyz_m[:, 2]).max() < 40
+
+
+def test_the_same_seed_is_the_same_moment() -> None:
+    one, two = ride(SEEDS[1]), render(SEEDS[1])
+    assert one.xyz_m.tobytes() == two.xyz_m.tobytes()
+    assert one.jpeg.tobytes() == two.jpeg.tobytes()
+    assert one.srp.tobytes() == two.srp.tobytes()
+
+
+def test_events_stand_at_the_azimuths_of_what_is_audible() -> None:
+    for seed in SEEDS:
+        moment = ride(seed)
+        goal = events_of(moment)
+        for label, azimuth, level in moment.sounds:
+            if level >= AUDIBLE_DB:
+                at = round(float(azimuth) / (2 * np.pi / 72)) % 72
+                assert goal[int(label), at] > 0.8
+        silent = [k for k in range(8) if not (moment.sounds[:, 0] == k).any()]
+        assert (goal[silent] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_boxes_and_earlier_sweeps_are_moved_by_one_motion(seed: int) -> None:
+    moment = ride(SEEDS[0])
+    move, changed, before = moved(moment, np.full(len(moment.labels), 99), np.random.default_rng(seed))
+    carried = moment.boxes[:, :3] @ move[:3, :3].T + move[:3, 3]
+    np.testing.assert_allclose(changed.boxes[:, :3], carried, atol=2e-3)
+    for old, new in zip(moment.before_m, before, strict=True):
+        np.testing.assert_allclose(new, old @ move[:3, :3].T + move[:3, 3], atol=2e-3)
+    scale = np.cbrt(abs(np.linalg.det(move[:3, :3])))
+    assert 0.96 < scale < 1.04
+    np.testing.assert_allclose(changed.boxes[:, 3:6], moment.boxes[:, 3:6] * scale, rtol=5e-3)
+
+
+def test_absent_senses_teach_nothing_they_cannot_see() -> None:
+    moment, raster = ride(SEEDS[0]), BevRaster()
+    blind = lesson(moment, raster, np.random.default_rng(0), Options((176, 200), False, (0, 1, 0)))
+    assert not blind.target.raster[:48].any()
+    assert blind.present.tolist() == [0, 1, 0, 0]
+    seen = (moment.pixels >= 40) & (moment.boxes[:, 0] > 0) & (moment.boxes[:, 0] < 70.4)
+    assert len(blind.target.boxes) == (seen & (np.abs(moment.boxes[:, 1]) < 40)).sum()
+    deaf = lesson(moment, raster, np.random.default_rng(0), Options((176, 200), False, (0, 0, 1)))
+    assert len(deaf.target.boxes) == 0
+    full = lesson(moment, raster, np.random.default_rng(0), FULL)
+    assert len(full.target.boxes) >= len(blind.target.boxes)
+    assert (moment.points >= MIN_POINTS).sum() > 0
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruptions_change_what_they_say_and_depend_on_the_seed_alone(name: str) -> None:
+    moment, change = ride(SEEDS[0]), CORRUPTIONS[name]
+    mild, hard, again = change(moment, SEEDS[0], 0), change(moment, SEEDS[0], 2), change(moment, SEEDS[0], 2)
+    assert hard.xyz_m.tobytes() == again.xyz_m.tobytes()
+    assert hard.jpeg.tobytes() == again.jpeg.tobytes()
+    np.testing.assert_array_equal(hard.boxes, moment.boxes)
+    repictured = hard.jpeg.tobytes() != moment.jpeg.tobytes()
+    touched = {"lidar": hard.xyz_m.tobytes() != moment.xyz_m.tobytes(),
+               "camera": repictured or (hard.camera != moment.camera).any()}  # fmt: skip
+    only_lidar, only_camera = ("fewer beams", "fewer points"), ("camera displaced", "picture late", "dark", "bright",
+                                                               "camera masked")  # fmt: skip
+    assert touched["lidar"] == (name not in only_camera)
+    assert touched["camera"] == (name not in only_lidar)
+    if name in only_lidar:
+        assert len(hard.xyz_m) < 0.5 * len(mild.xyz_m)
