@@ -18,7 +18,9 @@ from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import corners, iou_bev, nms_bev
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, counted, interval
+from fusion_pipeline.operations import DecodeCenter
 from fusion_pipeline.rig import CameraMount, Rig
 
 Detector = Callable[["Shot"], tuple[Doubles, Doubles, Array]]  # to boxes (N, 7), scores, labels
@@ -53,9 +55,7 @@ class Shot:
         )
 
 
-def detector(
-    model: Path, iou_weight: float = 0.3, least: float = 0.02, senses: tuple[int, int] = (1, 1), threads: int = 2
-) -> Detector:
+def detector(model: Path, least: float = 0.02, senses: tuple[int, int] = (1, 1), threads: int = 2) -> Detector:
     """The exported network with encoding, decoding and overlap removal around it, with LiDAR and camera as `senses`
     say; sound there is none.
     """
@@ -63,6 +63,8 @@ def detector(
 
     network, raster = Network(model, threads=threads), BevRaster()
     names = {spec.name for spec in network.inputs}
+    stages = Manifest.beside(model).stages
+    iou_weight = next((stage.iou_weight for stage in stages if isinstance(stage, DecodeCenter)), 0.0)
 
     def detect(shot: Shot) -> tuple[Doubles, Doubles, Array]:
         xyz, intensity = shot.points() if senses[0] else (np.zeros((0, 3), np.float32), np.zeros(0, np.float32))

@@ -20,11 +20,11 @@ from fusion_pipeline.train.judge import (
     Judge,
     Progress,
     all_subsets,
-    calibrated,
     car_ap,
     car_interval,
     event_ap,
     held_out,
+    judged_scores,
     leave_one_out,
     mean_ap,
     scene_of,
@@ -100,7 +100,9 @@ def _honesty(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
          if not mix[k]), default=0.0,
     )  # fmt: skip
     yield Figure("greatest attribution to an absent sense", absent, "", "0", absent == 0.0)
-    ece, covered, *_ = calibrated(moments, by_mix[FULL])
+    scores, right, errors, sigmas = judged_scores(moments, by_mix[FULL])
+    ece = calibration.expected_calibration_error(scores, right)
+    covered = np.asarray([calibration.coverage(errors[:, k], sigmas[:, k]) for k in range(8)])
     yield Figure("expected calibration error of scores", ece, "", "<= 0.05", ece <= 0.05)
     said = ", ".join(f"{name} {100 * c:.0f}" for name, c in zip(STD_NAMES, covered, strict=True))
     mean = 100 * float(covered.mean())

@@ -154,10 +154,10 @@ def _honest(net: FusionNet, felt: object, seen: Seen, logits: Tensor, gates: Ten
     return -(goal * torch.log(shares[use].clamp(min=1e-4))).sum(1).mean()
 
 
-def parameters(net: FusionNet, rate: float) -> list[dict[str, object]]:
-    """What was trained before learns more slowly."""
+def parameters(net: FusionNet, rate: float, ears: bool = False) -> list[dict[str, object]]:
+    """What was trained before learns more slowly; ears that were trained by themselves stay."""
     old = list(net.lidar.parameters())
-    known = {id(p) for p in old}
+    known = {id(p) for p in (*old, *(net.audio.parameters() if ears else ()))}
     new = [p for p in net.parameters() if id(p) not in known]
     return [{"params": old, "lr": rate, "factor": LIDAR_RATE}, {"params": new, "lr": rate, "factor": 1.0}]
 
@@ -170,9 +170,12 @@ def begin_with(net: FusionNet, checkpoint: Path) -> None:
 
 
 def fit(
-    rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2, start: Path | None = None
-) -> None:
-    """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint."""
+    rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2, start: Path | None = None,
+    ears: bool = False,
+) -> None:  # fmt: skip
+    """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint; with
+    `ears` those of the checkpoint are kept as they are.
+    """
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(threads)
     net = FusionNet()
@@ -185,7 +188,7 @@ def fit(
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(parameters(net, schedule.rate), lr=schedule.rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters(net, schedule.rate, ears), lr=schedule.rate, weight_decay=0.01)
     run.mkdir(parents=True, exist_ok=True)
     last, spent, steps = run / "last.pt", 0.0, 0
     if last.exists():
@@ -197,6 +200,8 @@ def fit(
     began = saved = time.monotonic()
     log: list[list[float]] = []
     net.train()
+    if ears:
+        net.audio.eval().requires_grad_(False)
     for batch in batches(rides, schedule, steps):
         share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
         for group in optimizer.param_groups:
@@ -236,9 +241,10 @@ def main() -> None:
     parser.add_argument("--lidar", type=Path, help="an exported LiDAR network to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--from", dest="start", type=Path, help="another checkpoint to begin with")
+    parser.add_argument("--ears", action="store_true", help="keep the ears of that checkpoint as they are")
     options = parser.parse_args()
     schedule = Schedule(options.seconds, options.batch, options.rate)
-    fit(options.rides, options.run, schedule, options.lidar, options.threads, options.start)
+    fit(options.rides, options.run, schedule, options.lidar, options.threads, options.start, options.ears)
 
 
 if __name__ == "__main__":

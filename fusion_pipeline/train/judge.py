@@ -17,9 +17,10 @@ from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import iou_bev, nms_bev
-from fusion_pipeline.metrics import calibration
+from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.metrics import centre_distance as distance
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, interval
+from fusion_pipeline.operations import DecodeCenter
 from fusion_pipeline.train.data import COLS, ROWS
 from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesson
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
@@ -29,7 +30,7 @@ Mix = tuple[int, int, int]  # lidar, camera, audio
 SUBSETS: tuple[Mix, ...] = tuple((a, b, c) for a, b, c in product((1, 0), repeat=3) if a or b or c)
 NAMES = ("L", "C", "A")
 CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
-LEAST, IOU_WEIGHT = 0.05, 0.3
+LEAST = 0.05
 FAR_M = 40.0
 Progress = Callable[[int], None]
 
@@ -51,6 +52,8 @@ class Judge:
 
     def __init__(self, model: Path, threads: int = 2) -> None:
         self._network = Network(model, threads=threads)
+        stages = Manifest.beside(model).stages
+        self._iou_weight = next((stage.iou_weight for stage in stages if isinstance(stage, DecodeCenter)), 0.0)
         self._raster = BevRaster()
         self._rng = np.random.default_rng(0)
         self.names = {spec.name for spec in self._network.inputs}
@@ -66,7 +69,8 @@ class Judge:
         }  # fmt: skip
         out = self._network({name: np.ascontiguousarray(inputs[name]) for name in self.names})
         rows = out["boxes"].astype(np.float64)
-        scores = out["scores"].astype(np.float64) ** (1 - IOU_WEIGHT) * out["iou"].astype(np.float64) ** IOU_WEIGHT
+        scores = out["scores"].astype(np.float64) ** (1 - self._iou_weight)
+        scores *= out["iou"].astype(np.float64) ** self._iou_weight
         boxes = np.column_stack([rows[:, :6], np.arctan2(rows[:, 6], rows[:, 7]), rows[:, 8:10]])
         boxes[:, 2] += self._raster.ground_at(rows[:, :2].astype(np.float32))
         keep = np.flatnonzero(scores > LEAST)
@@ -163,30 +167,30 @@ def leave_one_out(rides: Sequence[Ride], by_mix: dict[tuple[int, int, int], list
     return np.asarray(shares), np.asarray(drops)
 
 
-def calibrated(rides: Sequence[Ride], found: Sequence[Found]) -> tuple[float, Doubles, Doubles, Doubles, Array]:
-    """ECE, coverage of one sigma (8,), and what a fit needs: errors, sigmas (K, 8), all verdicts."""
+def judged_scores(rides: Sequence[Ride], found: Sequence[Found]) -> tuple[Doubles, Array, Doubles, Doubles]:
+    """Scores (N,) and whether each is right: a truth of its class within 2 m. What is hardly seen counts neither way.
+
+    And of those right and above 0.3 errors and sigmas (K, 8): x y z l w h yaw speed.
+    """
     scores, right, errors, sigmas = [], [], [], []
     for ride, out in zip(rides, found, strict=True):
-        if not len(out.scores):
+        if not len(out.scores) or not len(ride.labels):
+            scores.append(out.scores)
+            right.append(np.zeros(len(out.scores), bool))
             continue
         truth = ride.boxes.astype(np.float64)
         apart = np.linalg.norm(out.boxes[:, None, :2] - truth[None, :, :2], axis=2)
-        same = out.labels[:, None] == ride.labels[None]
-        close = np.where(same, apart, np.inf)
-        best = close.argmin(axis=1) if len(truth) else np.zeros(len(out.scores), int)
-        hit = close.min(axis=1, initial=np.inf) < 2.0
-        seen = np.asarray([not h or wanted(ride)[b] for h, b in zip(hit, best, strict=True)])
-        scores.append(out.scores[seen])
-        right.append(hit[seen])
-        for i in np.flatnonzero(hit & seen & (out.scores > 0.3)):
+        close = np.where(out.labels[:, None] == ride.labels[None], apart, np.inf)
+        best, hit = close.argmin(axis=1), close.min(axis=1) < 2.0
+        counts = ~hit | wanted(ride)[best]
+        scores.append(out.scores[counts])
+        right.append(hit[counts])
+        for i in np.flatnonzero(hit & counts & (out.scores > 0.3)):
             gap = out.boxes[i] - truth[best[i]]
             turn = np.angle(np.exp(2j * gap[6])) / 2  # a body looks alike from both ends
             errors.append([*gap[:6], turn, np.hypot(gap[7], gap[8])])
             sigmas.append(out.std[i])
-    all_scores, verdicts = np.concatenate(scores), np.concatenate(right)
-    error, sigma = np.asarray(errors), np.asarray(sigmas)
-    covered = np.asarray([calibration.coverage(error[:, k], sigma[:, k]) for k in range(8)])
-    return calibration.expected_calibration_error(all_scores, verdicts), covered, error, sigma, verdicts
+    return np.concatenate(scores), np.concatenate(right), np.asarray(errors), np.asarray(sigmas)
 
 
 def siren_azimuths(rides: Sequence[Ride], found: Sequence[Found]) -> Doubles:

@@ -105,10 +105,15 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
 
 
 def events_of(ride: Ride) -> Floats:
-    """(8, 72): hills at the azimuths of audible sounds, -1 around faint ones."""
+    """(8, 72) what is to be heard in a ride."""
+    return hills(ride.sounds)
+
+
+def hills(sounds: Array) -> Floats:
+    """(8, 72): hills at the azimuths of audible sounds, -1 around faint ones; `sounds` (S, 3) class, azimuth, level."""
     out = np.zeros((8, 72), np.float32)
     bins = np.arange(72) * (2 * np.pi / 72)
-    for label, azimuth, level in sorted(ride.sounds.tolist(), key=lambda row: row[2]):
+    for label, azimuth, level in sorted(sounds.tolist(), key=lambda row: row[2]):
         away = np.angle(np.exp(1j * (bins - azimuth)))
         row = out[int(label)]
         if level >= AUDIBLE_DB:

@@ -25,6 +25,7 @@ from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray
 from fusion_pipeline.world.beams import BeamTable, beam_table, hdl64, uneven
 from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.scenarios import random_street
 from fusion_pipeline.world.sound import Hearing, SoundField
 from fusion_pipeline.world.sources import LABELS
@@ -88,9 +89,9 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     pixels = np.bincount(look.instances[look.instances >= 0], minlength=count)
     truth = boxes_at(drive, middle)
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
-    array = _array(rng)
-    srp, level = _heard(drive, array, middle, rng)
-    sounds, hidden = _sounds(drive, array, middle)
+    array = drawn_array(rng)
+    srp, level = heard_at(drive, array, middle, rng)
+    sounds, hidden = sounds_at(drive, array, middle)
     return Ride(
         clouds[0].astype(np.float32), scans[0].intensity,
         (_bodies(clouds[1]), _bodies(clouds[2])),
@@ -139,7 +140,8 @@ def _options(rng: np.random.Generator, weather: Weather) -> CameraOptions:
     )  # fmt: skip
 
 
-def _array(rng: np.random.Generator) -> MicrophoneArray:
+def drawn_array(rng: np.random.Generator) -> MicrophoneArray:
+    """An array of four to six microphones somewhere on the roof."""
     count, radius = int(rng.integers(4, 7)), float(rng.uniform(0.08, 0.18))
     angle = np.arange(count) * 2 * np.pi / count + rng.uniform(0, 2 * np.pi)
     ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
@@ -150,7 +152,8 @@ def _array(rng: np.random.Generator) -> MicrophoneArray:
     return MicrophoneArray(Pose(np.eye(3), place), ring)
 
 
-def _heard(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def heard_at(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Steered response (16, 16, 72) and level (16, 16) of the half second before; wind, gains and faults by chance."""
     microphones = array.vehicle_from_sensor.apply(array.microphones_m)
     dead = (int(rng.integers(len(microphones))),) if rng.random() < 0.05 else ()
     gains = tuple(rng.normal(0, 1.0, len(microphones)).tolist())
@@ -163,16 +166,19 @@ def _heard(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.
     return response.srp[0], response.level_db
 
 
-def _sounds(drive: Drive, array: MicrophoneArray, seconds: float) -> tuple[Doubles, bool]:
+def sounds_at(drive: Drive, array: MicrophoneArray, seconds: float) -> tuple[Doubles, bool]:
+    """(S, 3) class, azimuth, level of every sound, and whether a siren is audible and none in sight."""
     ego = drive.ego.at(seconds)
     ear = ego.world_from_body.apply(array.vehicle_from_sensor.translation_m[None])[0]
     rows, seen, heard = [], False, False
-    at = min(int(seconds / drive.period_s * len(drive.ego.positions_m)), len(drive.ego.positions_m) - 1)
     for source in drive.sounds:
         label = LABELS.index(source.waveform.label)
         place = source.track.at(seconds).position_m
         offset = place - ear
-        loudness = 20 * np.log10(max(float(source.loudness()[at]), 1e-9) / 20e-6)
+        offset[0] = nearest_image(float(offset[0]), drive.ring_m)
+        loud = source.loudness()
+        at = int(seconds / drive.period_s * len(loud)) % len(loud)
+        loudness = 20 * np.log10(max(float(loud[at]), 1e-9) / 20e-6)
         level = loudness - 20 * np.log10(max(float(np.linalg.norm(offset)), 1.0))
         open_way = in_sight(drive, ear, place)
         level -= 0.0 if open_way else 12.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class SoundField:
         self._seed = seed
         self._sinc = sinc_table()
         self._loudness = [source.loudness() for source in self._sources]
-        self._bands = [_bands(source.waveform.samples) for source in self._sources]
+        self._bands = [_bands(source.waveform) for source in self._sources]
 
     def render(self, start: int, count: int) -> Floats:
         """(count, M) pressure in Pa of samples `start` on; sample k is heard k / rate_hz after the scene began."""
@@ -142,8 +143,10 @@ def walls_of(solids: Doubles) -> Doubles:
     return np.asarray(faces, np.float64).reshape(-1, 6)
 
 
-def _bands(samples: Floats) -> Floats:
+@lru_cache(maxsize=96)
+def _bands(waveform: Waveform) -> Floats:
     """Split a loop into (BANDS, K + TAPS) whose sum is the loop; crossovers an octave wide, without phase."""
+    samples = waveform.samples
     spectrum = np.fft.rfft(samples)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1 / RATE_HZ), 1.0))
     rising = [np.clip(octaves - np.log2(hertz) + 0.5, 0, 1) for hertz in _CROSSOVERS_HZ]

@@ -1,0 +1,64 @@
+"""A trained fusion network to a calibrated ONNX file.
+
+python -m fusion_pipeline.train.calibrate RUN/last.pt fusion_pipeline/models/fusion_base.onnx FOLDER
+
+Scores and sigmas are fitted on simulated moments in FOLDER that neither training nor judgement uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.metrics.calibration import sigma_factors, temperature
+from fusion_pipeline.train.fusion import FusionNet
+from fusion_pipeline.train.fusion_export import Calibration, averaged, export, manifest, parity
+from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores
+from fusion_pipeline.train.rides import Ride, fill, load
+
+FIRST_SEED, COUNT = 2_980_000, 160
+MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 1, 0), (1, 0, 0))
+
+
+def moments(folder: Path, count: int = COUNT, advance: Progress = lambda n: None) -> list[Ride]:
+    """Rides for calibration alone, rendered where they are not there yet."""
+    out = []
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        fill(folder, seed, 1, 1)
+        out.append(load(folder / f"{seed:07d}.npz"))
+        advance(1)
+    return out
+
+
+def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration:
+    """Export, judge, fit, and export again: the calibration that is now in `path`."""
+    export(net, path)
+    path.with_suffix(".toml").write_text(manifest(path, 0), encoding="utf-8")
+    judge = Judge(path)
+    scores, right, errors, sigmas = [], [], [], []
+    for mix in MIXES:
+        parts = judged_scores(rides, [judge(ride, mix) for ride in rides])
+        for whole, part in zip((scores, right, errors, sigmas), parts, strict=True):
+            whole.append(part)
+    slope, shift = temperature(np.concatenate(scores), np.concatenate(right))
+    factors = sigma_factors(np.concatenate(errors), np.concatenate(sigmas))
+    found = Calibration(slope, shift, tuple(float(f) for f in factors))
+    export(net, path, found)
+    return found
+
+
+def main() -> None:
+    """The command line: checkpoint, ONNX file, folder of rides."""
+    net, samples = averaged(Path(sys.argv[1]))
+    path = Path(sys.argv[2])
+    found = calibrated(net, path, moments(Path(sys.argv[3])))
+    path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
+    gap = parity(net, path, found)
+    sys.stdout.write(f"{path.name}: {samples} samples, {found}, ONNX against torch {gap:.1e}\n")
+
+
+if __name__ == "__main__":
+    main()
