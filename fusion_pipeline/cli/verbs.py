@@ -71,4 +71,14 @@ VERBS: dict[str, Verb] = {
             "fusion eval kitti/ --model my_network.onnx --json",
         ),
     ),
+    "train": Verb(
+        f"{_CLI}.train:train",
+        "Train the fusion network on simulated moments, export and judge it.",
+        ("fusion train runs/mine --hours 2", "fusion train runs/look --hours 0.02 --rides 200"),
+    ),
+    "export": Verb(
+        f"{_CLI}.train:export",
+        "Write a trained network as ONNX with its manifest.",
+        ("fusion export runs/mine/last.pt mine.onnx --calibrate runs/calibration",),
+    ),
 }

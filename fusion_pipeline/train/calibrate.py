@@ -38,13 +38,10 @@ def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration
     export(net, path)
     path.with_suffix(".toml").write_text(manifest(path, 0), encoding="utf-8")
     judge = Judge(path)
-    scores, right, errors, sigmas = [], [], [], []
-    for mix in MIXES:
-        parts = judged_scores(rides, [judge(ride, mix) for ride in rides])
-        for whole, part in zip((scores, right, errors, sigmas), parts, strict=True):
-            whole.append(part)
-    slope, shift = temperature(np.concatenate(scores), np.concatenate(right))
-    factors = sigma_factors(np.concatenate(errors), np.concatenate(sigmas))
+    judged = [judged_scores(rides, [judge(ride, mix) for ride in rides]) for mix in MIXES]
+    scores, right, errors, sigmas = (np.concatenate(parts) for parts in zip(*judged, strict=True))
+    slope, shift = temperature(scores, right)
+    factors = sigma_factors(errors, sigmas)
     found = Calibration(slope, shift, tuple(float(f) for f in factors))
     export(net, path, found)
     return found

@@ -83,7 +83,7 @@ def train(net: AudioNet, data: tuple[Array, Array, Array], seconds: float, seed:
         loss.backward()
         optimizer.step()
         mean.update_parameters(net)
-    return mean.module.eval()  # type: ignore[return-value]
+    return mean.module.eval()
 
 
 def graft(checkpoint: Path, ears: AudioNet) -> None:

@@ -31,7 +31,7 @@ IOU_WEIGHT = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What makes scores chances and sigmas errors; `train/calibrate.py` finds it on moments that nothing was trained on.
+    """What makes scores chances and sigmas errors; `train/calibrate.py` finds it on moments of its own.
 
     A score is sigmoid(slope * logit(s) + shift) of s = heat^0.7 iou^0.3; sigmas are multiplied by `sigmas`.
     """

@@ -13,7 +13,7 @@ import argparse
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -163,18 +163,28 @@ def parameters(net: FusionNet, rate: float, ears: bool = False) -> list[dict[str
 
 
 def begin_with(net: FusionNet, checkpoint: Path) -> None:
-    """Take every tensor of a checkpoint's averaged network that has a place of the same shape here."""
-    stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
+    """Take every tensor of a checkpoint (.pt) or of stored weights (.npz) that has a place of the same shape here."""
+    stored: dict[str, Tensor]
+    if checkpoint.suffix == ".npz":
+        with np.load(checkpoint) as file:
+            stored = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
+    else:
+        stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
     own = net.state_dict()
     net.load_state_dict({k: stored[k] if k in stored and stored[k].shape == v.shape else v for k, v in own.items()})
 
 
+def store(net: FusionNet, path: Path) -> None:
+    """The weights in half precision, small enough to be kept with the code: what a later training begins with."""
+    np.savez_compressed(path, **{name: value.numpy().astype(np.float16) for name, value in net.state_dict().items()})
+
+
 def fit(
     rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2, start: Path | None = None,
-    ears: bool = False,
+    ears: bool = False, said: Callable[[float, str], None] = lambda share, text: None,
 ) -> None:  # fmt: skip
     """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint; with
-    `ears` those of the checkpoint are kept as they are.
+    `ears` those of the checkpoint are kept as they are. `said` hears of the share of the time and the losses.
     """
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(threads)
@@ -218,6 +228,7 @@ def fit(
         if steps % 20 == 0:
             now = np.asarray(log).mean(axis=0)
             log.clear()
+            said(share, " ".join(f"{name} {value:.2f}" for name, value in zip(TERMS, now, strict=True)))
             with (run / "curve.csv").open("a") as file:
                 file.write(f"{steps},{steps * schedule.batch},{share:.3f}," + ",".join(f"{v:.4f}" for v in now) + "\n")
         if done or time.monotonic() - saved > 60:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fusion_pipeline.arrays import Array
 from fusion_pipeline.train.rides import drawn_array, heard_at, sounds_at
 from fusion_pipeline.world.scenarios import scenario
 
@@ -21,7 +22,7 @@ FAMILIES = ("crossing_occluded_siren", "city_street", "crossing_occluded_siren",
 FIRST_SEED = 1000  # drives that figures are made of have lower seeds
 
 
-def render(number: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def render(number: int) -> dict[str, Array]:
     """One shard: srp (60, 16, 16, 72) and level (60, 16, 16) as int8, sounds (S, 4): window, class, azimuth, level."""
     rng = np.random.default_rng([number, 5])
     family = scenario(FAMILIES[number % len(FAMILIES)])
@@ -45,7 +46,8 @@ def fill(folder: Path, first: int, count: int, stride: int) -> None:
         path = folder / f"{number:05d}.npz"
         if not path.exists():
             half = path.with_suffix(".part.npz")
-            np.savez(half, **render(number))
+            shard = render(number)
+            np.savez(half, srp=shard["srp"], level=shard["level"], sounds=shard["sounds"])
             half.rename(path)
 
 

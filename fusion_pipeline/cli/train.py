@@ -1,0 +1,104 @@
+"""`fusion train` and `fusion export`: a fusion network from simulated moments to a calibrated ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    run: Annotated[Path, typer.Argument(help="Folder of the run; one that is there goes on.", show_default=False)],
+    hours: Annotated[float, typer.Option("--hours", help="Time of the fitting.", min=0.001)] = 1.0,
+    rides: Annotated[int, typer.Option("--rides", help="Simulated moments to learn from.", min=8)] = 6000,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where moments are kept; default: RUN/rides.", show_default=False)
+    ] = None,
+    cache_gb: Annotated[float, typer.Option("--cache-gb", help="Most that they may take.", min=0.01)] = 4.0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that render.", min=1)] = 2,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of the fitting.", min=1)] = 2,
+    batch: Annotated[int, typer.Option("--batch", help="Moments in a step.", min=1)] = 4,
+    rate: Annotated[float, typer.Option("--rate", help="Highest learning rate.", min=1e-6)] = 1.5e-3,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Checkpoint or weights to begin with; default: the shipped.", show_default=False),
+    ] = None,
+    scratch: Annotated[bool, typer.Option("--scratch", help="Begin with nothing learnt.")] = False,
+) -> None:
+    """Train the fusion network on simulated moments, export it calibrated, and judge it.
+
+    Everything lands in RUN: config.json, curve.csv and curve.png, last.pt (written every minute; the same command goes
+    on from there), fusion.onnx with its manifest, figures.json. Needs the [train] extra.
+    """
+    import torch  # noqa: F401  # so that a missing library is said before anything is rendered
+    from rich.console import Console
+
+    from fusion_pipeline.bench import report
+    from fusion_pipeline.cli.errors import UserError
+    from fusion_pipeline.cli.progress import progress
+    from fusion_pipeline.train import calibrate, course, figures
+    from fusion_pipeline.train.fusion_export import averaged, manifest
+    from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
+
+    begin = start or SHIPPED_WEIGHTS
+    if start is not None and not start.is_file():
+        raise UserError(f"{start} does not exist; name a last.pt or an .npz of weights")
+    plan = course.opened(
+        run, course.Course(hours, rides, cache_gb, workers, threads, batch, rate, "" if scratch else str(begin))
+    )
+    folder = cache or run / "rides"
+    with progress("moments rendered", plan.affordable) as advance:
+        for done in course.rendered(folder, plan):
+            advance(done)
+    with progress("fitting, % of the time", 100) as advance:
+        shown = 0
+
+        def said(share: float, text: str) -> None:
+            nonlocal shown
+            advance(int(100 * share) - shown, text)
+            shown = int(100 * share)
+
+        checkpoint = course.trained(folder, run, plan, said)
+    course.curves(run)
+    network, samples = averaged(checkpoint)
+    path = run / "fusion.onnx"
+    with progress("calibrating", calibrate.COUNT) as advance:
+        calibrate.calibrated(network, path, calibrate.moments(run / "calibration", advance=advance))
+    path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
+    with progress("judging", figures.count_of(60, 0)) as advance:
+        rows = figures.figures(path, run / "held-out", 60, advance=advance)
+    title = f"{path.name} after {samples} moments, on 60 held-out ones"
+    (run / "figures.json").write_text(report.as_json({title: rows}), encoding="utf-8")
+    Console().print(report.table(title, rows))
+    Console().print(f"written: {path}; try it: fusion demo, with --set detector.model={path}")
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="last.pt of a run.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The .onnx file; its manifest lies beside it.", show_default=False)],
+    rides: Annotated[
+        Path | None, typer.Option("--calibrate", help="Folder of moments to calibrate on.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a trained network as ONNX with its manifest, and say how far it is from the original.
+
+    With --calibrate scores become chances and sigmas errors, on simulated moments rendered into that folder.
+    """
+    from fusion_pipeline.cli.errors import UserError
+    from fusion_pipeline.cli.progress import progress
+    from fusion_pipeline.train import calibrate
+    from fusion_pipeline.train.fusion_export import Calibration, averaged, manifest, parity
+    from fusion_pipeline.train.fusion_export import export as write
+
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint} does not exist; name the last.pt of a run of `fusion train`")
+    network, samples = averaged(checkpoint)
+    found = Calibration()
+    if rides is None:
+        write(network, out)
+    else:
+        with progress("calibrating", calibrate.COUNT) as advance:
+            found = calibrate.calibrated(network, out, calibrate.moments(rides, advance=advance))
+    out.with_suffix(".toml").write_text(manifest(out, samples), encoding="utf-8")
+    typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found):.1e}")
