@@ -31,7 +31,6 @@ def train(
     Everything lands in RUN: config.json, curve.csv and curve.png, last.pt (written every minute; the same command goes
     on from there), fusion.onnx with its manifest, figures.json. Needs the [train] extra.
     """
-    import torch  # noqa: F401  # so that a missing library is said before anything is rendered
     from rich.console import Console
 
     from fusion_pipeline.bench import report

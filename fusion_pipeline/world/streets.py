@@ -45,11 +45,13 @@ class RandomStreet:
         self._furniture()
 
     def xy(self, along: float, across: float) -> tuple[float, float]:
+        """Place `along` the street and `across` it, to the left, in the vehicle frame."""
         c, s = np.cos(self.heading), np.sin(self.heading)
         across = across + self.offset
         return float(c * along - s * across), float(s * along + c * across)
 
     def ground(self, x: Doubles, y: Doubles) -> Doubles:
+        """Heights of the ground at places (N,), metres."""
         c, s = np.cos(self.heading), np.sin(self.heading)
         across = -s * x + c * y - self.offset
         base = self.slope[0] * x + self.slope[1] * y + self.bend * x * x - 0.012 * np.minimum(np.abs(across), self.half)
@@ -60,12 +62,15 @@ class RandomStreet:
         return lift
 
     def height(self, x: float, y: float) -> float:
+        """Height of the ground at one place."""
         return float(self.ground(np.asarray([x]), np.asarray([y]))[0])
 
     def free(self, x: float, y: float, radius: float) -> bool:
+        """Whether nothing stands within `radius` metres."""
         return all((x - a) ** 2 + (y - b) ** 2 > (radius + r) ** 2 for a, b, r in self._taken)
 
     def put(self, kind: str, along: float, across: float, yaw: float, speed: float) -> None:
+        """Put a thing with a box there, where it is free."""
         rng = self.rng
         x, y = self.xy(along, across)
         style = self.fleet.style(rng)
@@ -91,6 +96,7 @@ class RandomStreet:
         self.things.append(Thing(CLASSES.index(label), name, base, size, yaw_rad, velocity, mesh))
 
     def vehicle(self) -> str:
+        """A kind of vehicle, as common as it is."""
         return str(self.rng.choice(_TRAFFIC, p=_TRAFFIC_SHARES))
 
     def _traffic(self) -> None:
@@ -140,6 +146,7 @@ class RandomStreet:
                     self.put(kind, at + rng.normal(0, 1.0), near + rng.normal(0, 0.8), yaw, rng.uniform(0, speed))
 
     def still(self, mesh: Mesh, along: float, across: float, radius: float, yaw: float = 0.0) -> None:
+        """Put something without a box there, where it is free."""
         x, y = self.xy(along, across)
         if self.free(x, y, radius):
             self._taken.append((x, y, radius))
@@ -204,6 +211,7 @@ class RandomStreet:
         return free
 
     def terrain(self) -> Mesh:
+        """The ground as a mesh, rough beside the road."""
         beside = -self.half - np.asarray([24, 20, 17, 14, 12, 10, 8.5, 7, 5.5, 4, 3, 2, 1, 0.1, 0])
         across = np.concatenate([[-90, -60, -45, -35], beside, [-2.5, 0, 2.5]])
         across = np.unique(np.concatenate([across, -across]))
