@@ -35,6 +35,7 @@ def sim(
     ] = False,
     fleet_name: Annotated[str, typer.Option("--fleet", help="Whose vehicles: europe or us.")] = "europe",
     returns: Annotated[int, typer.Option("--returns", help="Echoes of each LiDAR beam.", min=1, max=2)] = 1,
+    jpeg: Annotated[int, typer.Option("--jpeg", help="Quality of the pictures; 0: raw.", min=0, max=100)] = 0,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw the middle of it into this .png.", show_default=False)
     ] = None,
@@ -69,7 +70,7 @@ def sim(
         return
     try:
         family = scenario(name)
-        options = CameraOptions(shadows=not night, night=night, weather=Weather(visibility_m, rain_mm_h))
+        options = CameraOptions(shadows=not night, night=night, weather=Weather(visibility_m, rain_mm_h), jpeg=jpeg)
         believed = Rig.load(rig or shipped("demo"))
         wrong = parse_faults(faults or (), (*believed.topics, *HZ))
         simulation = Simulation(

@@ -39,8 +39,11 @@ class CameraOptions:
     motion_s: float = 0.0  # exposure time; pictures of `steps` instants within it are averaged
     readout_s: float = 0.0  # from the first row's time to the last row's, in `steps` bands: a rolling shutter
     steps: int = 4
+    jpeg: int = 0  # quality, 1 to 100, of the pictures that a simulation sends; 0: raw
 
     def __post_init__(self) -> None:
+        if not 0 <= self.jpeg <= 100:
+            raise ValueError(f"jpeg is {self.jpeg}; a quality is 1 to 100, and 0 stands for raw pictures")
         if min(self.noise, self.shot, self.blur_px, self.motion_s, self.readout_s) < 0 or self.steps < 1:
             raise ValueError("noise, shot, blur_px, motion_s and readout_s must not be negative, steps at least 1")
 

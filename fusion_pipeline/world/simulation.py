@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 
 from fusion_pipeline.arrays import Ints
@@ -187,6 +188,9 @@ class Simulation:
             surfaces = camera.view.surfaces
             self._count(topic, instant_ns, camera.view.actors[surfaces.ids[surfaces.inverse > 0]])
             height, width = pixels.shape[:2]
+            if self._options.jpeg:
+                _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self._options.jpeg])
+                return CameraFrame(header, "jpeg", height, width, np.asarray(coded, np.uint8).ravel())
             return CameraFrame(header, "bgr8", height, width, pixels)
 
         return make

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -14,9 +17,11 @@ from scipy.spatial import cKDTree
 from calibration import rig
 from fusion_pipeline.cli.dispatch import run
 from fusion_pipeline.clock import MILLISECOND_NS
+from fusion_pipeline.encode.image import decode
 from fusion_pipeline.logs.reader import open_log
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, Message
 from fusion_pipeline.rig import Rig
+from fusion_pipeline.world.camera import CameraOptions
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.faults import Fault, parse_faults
 from fusion_pipeline.world.ring_street import ring_street
@@ -169,6 +174,35 @@ def test_the_command_writes_a_log_that_replays(tmp_path: Path, capsys: pytest.Ca
     for words, said in ((["city_stret"], "did you mean city_street"), (["city_street", "--fault", "x"], "fault 'x'")):
         assert run(["sim", *words, "--seconds", "0.1", "-o", str(out)]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_pictures_can_be_jpeg(drive: Drive) -> None:
+    pictures = [
+        next(f.message for f in Simulation(drive, RIG, options=CameraOptions(jpeg=quality)).run(0.1)
+             if isinstance(f.message, CameraFrame))
+        for quality in (0, 90)
+    ]  # fmt: skip
+    assert [picture.encoding for picture in pictures] == ["bgr8", "jpeg"]
+    raw, coded = (decode(picture).astype(int) for picture in pictures)
+    assert np.abs(raw - coded).mean() < 4
+    assert pictures[1].data.nbytes < 0.3 * pictures[0].data.nbytes
+
+
+def test_a_writer_that_is_killed_leaves_what_it_wrote(tmp_path: Path) -> None:
+    """Killed with 20 of 40 s on disk or less, the log opens, and its messages are whole."""
+    out = tmp_path / "cut.mcap"
+    command = [sys.executable, "-m", "fusion_pipeline.cli", "sim", "robot_yard", "--seconds", "40", "-o", str(out)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and (not out.exists() or out.stat().st_size < 20_000_000):
+            time.sleep(0.05)
+    finally:
+        child.kill()
+        child.wait()
+    messages = list(open_log(out).messages())
+    assert sum(isinstance(message, LidarScan) for message in messages) >= 2
+    assert all(np.isfinite(m.xyz_m).all() for m in messages if isinstance(m, LidarScan))
 
 
 def test_the_command_draws_a_sheet_with_errors_of_the_ego(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
