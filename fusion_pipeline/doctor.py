@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from fusion_pipeline.manifest import SHIPPED
+from fusion_pipeline.manifest import DEFAULT_MODEL
 
 State = Literal["ok", "warning", "failed"]
 PATIENCE_S = 60.0
@@ -103,7 +103,7 @@ def _library(module: str, name: str, advice: str, purpose: str) -> Check:
 
 
 def _network(provider: str) -> Check:
-    code, said = _child(NETWORK, str(SHIPPED / "lidar_bev.onnx"), provider)
+    code, said = _child(NETWORK, str(DEFAULT_MODEL), provider)
     if code == 0:
         return Check(f"network on {provider}", "ok", said)
     said = said.partition(": ")[2] or said

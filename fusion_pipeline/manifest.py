@@ -39,6 +39,7 @@ from fusion_pipeline.operations import Operation, OperationError, RunOnnx, build
 SCHEMA = 1
 PROVIDERS = ("cpu", "cuda", "tensorrt")
 SHIPPED = Path(__file__).resolve().parent / "models"
+DEFAULT_MODEL = SHIPPED / "fusion_base.onnx"
 _KEYS = ("schema", "name", "license", "description", "source", "classes", "files", "requires", "stages")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusion_pipeline.graph import Graph, Process
-from fusion_pipeline.manifest import SHIPPED
+from fusion_pipeline.manifest import DEFAULT_MODEL
 from nodes.aligner import Aligner, AlignerConfig
 from nodes.detector import Detector, DetectorConfig
 from nodes.picture import Picture, PictureConfig
@@ -21,7 +21,7 @@ def graph(
     log: Path,
     rig: Path,
     topics: tuple[str, ...],
-    model: Path = SHIPPED / "lidar_bev.onnx",
+    model: Path = DEFAULT_MODEL,
     rate: float = 0.0,
     out: Path | None = None,
     threads: int = 1,

@@ -22,7 +22,7 @@ class AlignerConfig:
     streams: tuple[Stream, ...] = ()
     deadline_ms: float = 60.0  # after the reference's arrival
     reference_offset_ms: float = 0.0
-    audio_window_s: float = 0.5
+    audio_window_s: float = 0.544  # what 16 steps of the steered response span
     audio_tolerance_ms: float = 2.0  # chunks whose stamps differ less than this from the sample count are joined
     tick_ms: float = 100.0  # period of sets while the reference is silent
     implausible_s: float = 5.0  # |capture - arrival| beyond this is refused

@@ -17,6 +17,7 @@ from fusion_pipeline.detect.network import Network
 from fusion_pipeline.manifest import SHIPPED
 
 THREADS = (1, 2)
+TARGETS_MS = {("fusion_base", 1): 55.0, ("fusion_base", 2): 38.0}
 
 
 def median_ms(network: Network, seconds: float) -> tuple[float, float]:
@@ -52,5 +53,7 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
             spinning, _ = median_ms(Network(model, threads=threads, spin=True), seconds)
             note = f"p95 {p95:.1f} ms; asked for cpu, runs on {network.describe()}"
             what = f"{model.stem}, {threads} thread" + ("s" if threads > 1 else "")
-            figures.append(Figure(what, p50, "ms", "", None, spinning, "threads spin", note))
+            limit = TARGETS_MS.get((model.stem, threads))
+            target, met = ("", None) if limit is None else (f"<= {limit:g}", p50 <= limit)
+            figures.append(Figure(what, p50, "ms", target, met, spinning, "threads spin", note))
     return tuple(figures)

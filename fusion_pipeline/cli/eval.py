@@ -38,9 +38,9 @@ def evaluate(
 
     from fusion_pipeline.bench import report
     from fusion_pipeline.cli.errors import UserError
-    from fusion_pipeline.manifest import SHIPPED
+    from fusion_pipeline.manifest import DEFAULT_MODEL
 
-    path = model or SHIPPED / "fusion_base.onnx"
+    path = model or DEFAULT_MODEL
     if data == SIMULATED:
         from fusion_pipeline.cli.progress import progress
         from fusion_pipeline.train import figures as simulated

@@ -39,7 +39,7 @@ def replay(
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
     from fusion_pipeline.logs.reader import open_log
-    from fusion_pipeline.manifest import SHIPPED
+    from fusion_pipeline.manifest import DEFAULT_MODEL
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
 
@@ -53,7 +53,7 @@ def replay(
         log=log,
         rig=rig,
         topics=opened.topics,
-        model=model or SHIPPED / "lidar_bev.onnx",
+        model=model or DEFAULT_MODEL,
         rate=_rate(rate),
         out=out,
         threads=threads,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fusion_pipeline.messages import Message
 
 
 def train(
@@ -101,3 +105,51 @@ def export(
             found = calibrate.calibrated(network, out, calibrate.moments(rides, advance=advance))
     out.with_suffix(".toml").write_text(manifest(out, samples), encoding="utf-8")
     typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found):.1e}")
+
+
+def adapt(
+    log: Annotated[Path, typer.Argument(help="A log of your sensors; no labels needed.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The adapted .onnx file.", show_default=False)],
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="last.pt or .npz to adapt; default: the shipped.", show_default=False),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", help="Take every n-th scan and picture.", min=1)] = 2,
+    share: Annotated[float, typer.Option("--share", help="Of the log's statistics.", min=0.0, max=1.0)] = 0.5,
+) -> None:
+    """Make the network at home with your sensors, from a log without labels.
+
+    Only the statistics that its normalisations divide by are measured anew; no weight changes. Judge the result with
+    `fusion eval` before you trust it. Needs the [train] extra.
+    """
+    from fusion_pipeline.cli.errors import UserError
+    from fusion_pipeline.cli.progress import progress
+    from fusion_pipeline.logs.reader import open_log
+    from fusion_pipeline.train import adapt as adapting
+    from fusion_pipeline.train.calibrate import calibration_of
+    from fusion_pipeline.train.fusion_export import export as write
+    from fusion_pipeline.train.fusion_export import manifest
+    from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
+
+    source = weights or SHIPPED_WEIGHTS
+    if not source.is_file():
+        raise UserError(f"{source} does not exist; name the last.pt of a run of `fusion train`")
+    network = adapting.restored(source)
+    opened = open_log(log)
+    with progress("messages read") as advance:
+
+        def read() -> Iterator[Message]:
+            for message in opened.messages():
+                advance()
+                yield message
+
+        try:
+            found = adapting.adapt(network, opened.rig, read(), every, share)
+        except ValueError as error:
+            raise UserError(f"{log}: {error}") from error
+    write(network, out, calibration_of(source))
+    out.with_suffix(".toml").write_text(manifest(out, 0, "fusion-adapted"), encoding="utf-8")
+    typer.echo(
+        f"{out}: statistics of {found.scans} scans and {found.pictures} pictures mixed in; "
+        f"they lay {found.moved:.2f} standard deviations from the simulated ones"
+    )

@@ -81,4 +81,9 @@ VERBS: dict[str, Verb] = {
         "Write a trained network as ONNX with its manifest.",
         ("fusion export runs/mine/last.pt mine.onnx --calibrate runs/calibration",),
     ),
+    "adapt": Verb(
+        f"{_CLI}.train:adapt",
+        "Make the fusion network at home with your sensors, from a log without labels.",
+        ("fusion adapt drive.mcap mine.onnx", "fusion replay drive.mcap --model mine.onnx"),
+    ),
 }

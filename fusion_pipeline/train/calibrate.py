@@ -1,14 +1,17 @@
 """A trained fusion network to a calibrated ONNX file.
 
-python -m fusion_pipeline.train.calibrate RUN/last.pt fusion_pipeline/models/fusion_base.onnx FOLDER
+python -m fusion_pipeline.train.calibrate RUN/last.pt fusion_pipeline/models/fusion_base.onnx FOLDER [WEIGHTS.npz]
 
-Scores and sigmas are fitted on simulated moments in FOLDER that neither training nor judgement uses.
+Scores and sigmas are fitted on simulated moments in FOLDER that neither training nor judgement uses. With WEIGHTS.npz
+weights and calibration are kept there too, for later trainings and `fusion adapt`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy as np
 from fusion_pipeline.metrics.calibration import sigma_factors, temperature
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import Calibration, averaged, export, manifest, parity
+from fusion_pipeline.train.fusion_fit import store
 from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores
 from fusion_pipeline.train.rides import Ride, fill, load
 
@@ -47,6 +51,20 @@ def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration
     return found
 
 
+def calibration_of(weights: Path) -> Calibration:
+    """The calibration kept beside stored weights, as NAME.json; where there is none, none."""
+    path = weights.with_suffix(".json")
+    if not path.is_file():
+        return Calibration()
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return Calibration(table["slope"], table["shift"], tuple(table["sigmas"]))
+
+
+def keep(found: Calibration, weights: Path) -> None:
+    """Write the calibration beside stored weights."""
+    weights.with_suffix(".json").write_text(json.dumps(asdict(found)) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """The command line: checkpoint, ONNX file, folder of rides."""
     net, samples = averaged(Path(sys.argv[1]))
@@ -54,6 +72,9 @@ def main() -> None:
     found = calibrated(net, path, moments(Path(sys.argv[3])))
     path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
     gap = parity(net, path, found)
+    if len(sys.argv) > 4:
+        store(net, Path(sys.argv[4]))
+        keep(found, Path(sys.argv[4]))
     sys.stdout.write(f"{path.name}: {samples} samples, {found}, ONNX against torch {gap:.1e}\n")
 
 

@@ -82,7 +82,7 @@ class ExportedFusion(nn.Module):
         iou = torch.sigmoid(raw[:, 10])
         sure = (scores.clamp(1e-6, 1 - 1e-6) ** (1 - IOU_WEIGHT) * iou**IOU_WEIGHT).clamp(1e-6, 1 - 1e-6)
         odds = torch.log(sure / (1 - sure)) * self.calibration.slope + self.calibration.shift
-        any_sense = seen.present[0, :3].amax()
+        any_sense = seen.present[:, :3].amax(1)
         return (
             torch.sigmoid(odds) * any_sense * (scores > 1e-4).float(), labels, boxes, iou,
             torch.exp(raw[:, 11:19].clamp(-5, 3)) * self.sigmas, shares, embedding,

@@ -1,0 +1,114 @@
+"""A network made at home with a sensor that it has never seen, from scans without labels.
+
+Adaptive batch normalisation (Li et al., 2018): the means and variances that each normalisation divides by are those of
+the simulated training. Here they are measured anew on the user's own log, and mixed with the old ones, since a drive
+shows less than a world. No weight is learnt, so nothing can be learnt wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fusion_pipeline.arrays import Floats
+from fusion_pipeline.encode.image import ImageError, decode, prepare
+from fusion_pipeline.encode.lookup import PICTURE
+from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.messages import CameraFrame, LidarScan, Message
+from fusion_pipeline.rig import Rig
+from fusion_pipeline.train.fusion import FusionNet
+
+SHARE = 0.5  # of the new statistics in the mixture
+BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """How much there was to learn from."""
+
+    scans: int
+    pictures: int
+    moved: float  # mean distance between old and new means, in old standard deviations
+
+
+def adapt(net: FusionNet, rig: Rig, messages: Iterable[Message], every: int = 2, share: float = SHARE) -> Adapted:
+    """Mix `share` of the log's statistics into the LiDAR's and the camera's normalisations of `net`, in place.
+
+    Takes every `every`-th scan and picture. Raises ValueError for a log with fewer than 8 scans.
+    """
+    rasters, pictures = _inputs(rig, messages, every)
+    if len(rasters) < 8:
+        raise ValueError(f"the log gives {len(rasters)} scans; statistics need at least 8, better 100")
+    lidar = (net.lidar.stem, net.lidar.mid, net.lidar.quarter, net.lidar.neck_up, net.lidar.neck)
+    moved = _remeasured(lidar, lambda batch: net.lidar.features(batch), rasters, share)
+    if len(pictures) >= 8:
+        _remeasured((net.camera,), lambda batch: net.camera(batch), pictures, share)
+    net.eval()
+    return Adapted(len(rasters), len(pictures), moved)
+
+
+def _inputs(rig: Rig, messages: Iterable[Message], every: int) -> tuple[list[Floats], list[Floats]]:
+    raster, scans, frames = BevRaster(), 0, 0
+    rasters, pictures = [], []
+    for message in messages:
+        if isinstance(message, LidarScan) and message.header.source in rig.lidars:
+            scans += 1
+            if scans % every == 0:
+                pose = rig.lidars[message.header.source].vehicle_from_sensor
+                good = np.isfinite(message.xyz_m).all(axis=1)
+                xyz = np.asarray(pose.apply(message.xyz_m[good]), np.float32)
+                rasters.append(raster(xyz, message.intensity[good])[0])
+        elif isinstance(message, CameraFrame) and message.header.source == next(iter(rig.cameras), ""):
+            frames += 1
+            if frames % every == 0:
+                try:
+                    pictures.append(prepare(decode(message), PICTURE)[0])
+                except ImageError:
+                    continue
+    return rasters, pictures
+
+
+def _remeasured(
+    parts: Iterable[nn.Module], run: Callable[[Tensor], object], inputs: list[Floats], share: float
+) -> float:
+    """Mean shift of the means, in standard deviations."""
+    norms = [layer for part in parts for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)]
+    old = [(layer.running_mean.clone(), layer.running_var.clone()) for layer in norms]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over all batches
+        layer.train()
+    with torch.no_grad():
+        for batch in _batches(inputs):
+            run(batch)
+    moved = []
+    for layer, (mean, variance), momentum in zip(norms, old, momenta, strict=True):
+        new, spread = layer.running_mean, layer.running_var
+        assert new is not None
+        assert spread is not None
+        moved.append(float(((new - mean).abs() / (variance + layer.eps).sqrt()).mean()))
+        layer.running_mean = share * new + (1 - share) * mean
+        layer.running_var = share * spread + (1 - share) * variance
+        layer.momentum = momentum
+        layer.eval()
+    return float(np.mean(moved))
+
+
+def _batches(inputs: list[Floats]) -> Iterator[Tensor]:
+    for first in range(0, len(inputs) - BATCH + 1, BATCH):
+        yield torch.from_numpy(np.stack(inputs[first : first + BATCH]))
+
+
+def restored(weights: Path) -> FusionNet:
+    """A network with stored weights (.npz) or those of a checkpoint (.pt)."""
+    from fusion_pipeline.train.fusion_fit import begin_with
+
+    net = FusionNet()
+    begin_with(net, weights)
+    return net.eval()
