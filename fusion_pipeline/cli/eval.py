@@ -23,6 +23,7 @@ def evaluate(
         Path | None, typer.Option("--model", help="ONNX file; default: the shipped.", show_default=False)
     ] = None,
     frames: Annotated[int, typer.Option("--frames", help="Simulated moments.", min=4)] = 240,
+    drives: Annotated[int, typer.Option("--drives", help="Simulated drives to track and to listen to.", min=0)] = 4,
     robust: Annotated[int, typer.Option("--robust", help="Moments that go through every corruption.", min=0)] = 0,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Where simulated moments are kept.", show_default=False)
@@ -42,12 +43,13 @@ def evaluate(
 
     path = model or DEFAULT_MODEL
     if data == SIMULATED:
+        from calibration import rig
         from fusion_pipeline.cli.progress import progress
         from fusion_pipeline.train import figures as simulated
 
         kept = cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fusion-pipeline" / "held-out"
-        with progress("moments", simulated.count_of(frames, robust)) as advance:
-            rows = simulated.figures(path, kept, frames, min(robust, frames), advance)
+        with progress("moments", simulated.count_of(frames, drives, robust)) as advance:
+            rows = simulated.figures(path, kept, frames, rig("demo"), drives, min(robust, frames), advance)
         measured = {f"{path.name} on {frames} held-out simulated moments": rows}
     else:
         from fusion_pipeline.bench.recordings import figures

@@ -37,6 +37,7 @@ def train(
     """
     from rich.console import Console
 
+    from calibration import rig
     from fusion_pipeline.bench import report
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
@@ -69,8 +70,8 @@ def train(
     with progress("calibrating", calibrate.COUNT) as advance:
         calibrate.calibrated(network, path, calibrate.moments(run / "calibration", advance=advance))
     path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
-    with progress("judging", figures.count_of(60, 0)) as advance:
-        rows = figures.figures(path, run / "held-out", 60, advance=advance)
+    with progress("judging", figures.count_of(60, 1, 0)) as advance:
+        rows = figures.figures(path, run / "held-out", 60, rig("demo"), 1, advance=advance)
     title = f"{path.name} after {samples} moments, on 60 held-out ones"
     (run / "figures.json").write_text(report.as_json({title: rows}), encoding="utf-8")
     Console().print(report.table(title, rows))

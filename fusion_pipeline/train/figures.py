@@ -10,6 +10,8 @@ import numpy as np
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.metrics import calibration
 from fusion_pipeline.metrics import centre_distance as distance
+from fusion_pipeline.rig import Rig
+from fusion_pipeline.train import street, warning
 from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
 from fusion_pipeline.train.judge import (
     FAR_M,
@@ -33,25 +35,38 @@ from fusion_pipeline.train.judge import (
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.world.sources import LABELS
 
+FOLLOWED_S = 15.0
 FULL, LIDAR = (1, 1, 1), (1, 0, 0)
 STD_NAMES = ("x", "y", "z", "length", "width", "height", "yaw", "speed")
 By = dict[tuple[int, int, int], list[Found]]
 
 
-def count_of(rides: int, robust: int) -> int:
-    """How many steps `figures` advances."""
-    return rides * (1 + len(SUBSETS)) + robust * len(CORRUPTIONS) * len(SEVERITIES)
+def count_of(rides: int, drives: int, robust: int) -> int:
+    """How many steps `figures` advances, about."""
+    looks = drives * (round(FOLLOWED_S * 10) + 2 * 97)
+    return looks + rides * (1 + len(SUBSETS)) + robust * len(CORRUPTIONS) * len(SEVERITIES)
 
 
 def figures(
-    model: Path, folder: Path, rides: int, robust: int = 0, advance: Progress = lambda n: None, threads: int = 2
+    model: Path,
+    folder: Path,
+    rides: int,
+    model_rig: Path,
+    drives: int = 0,
+    robust: int = 0,
+    advance: Progress = lambda n: None,
+    threads: int = 2,
 ) -> tuple[Figure, ...]:
-    """All of them; `robust` moments go through every corruption."""
+    """All of them; `drives` drives of the rig at `model_rig` are followed and listened to, `robust` moments go through
+    every corruption.
+    """
     judge, moments = Judge(model, threads), held_out(folder, rides, advance)
     by_mix = all_subsets(judge, moments, advance)
     rows = (*_accuracy(moments, by_mix), *_missing(moments, by_mix), *_honesty(moments, by_mix),
             *_sounds(moments, by_mix[FULL]))  # fmt: skip
-    return (*rows, *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance))
+    rig = Rig.load(model_rig)
+    return (*rows, *_followed(model, rig, drives, advance), *_warned(model, rig, drives, advance),
+            *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance))  # fmt: skip
 
 
 def _scenes(moments: Sequence[Ride], found: Sequence[Found], label: int) -> list[distance.Scene]:
@@ -120,6 +135,36 @@ def _sounds(moments: Sequence[Ride], full: Sequence[Found]) -> Iterator[Figure]:
         said = ", ".join(f"{name} {ap:.0f} ({n})" for name, (ap, n) in values.items())
         yield Figure("sound events within 20 degrees, mean AP", float(np.mean([ap for ap, _ in values.values()])), "",
                      note=said)  # fmt: skip
+
+
+def _followed(model: Path, rig: Rig, drives: int, advance: Progress) -> Iterator[Figure]:
+    if not drives:
+        return
+    found = [street.followed(model, rig, "city_street", 20 + seed, FOLLOWED_S, advance) for seed in range(drives)]
+    hota = 100 * float(np.mean([one.hota for one in found]))
+    said = ", ".join(
+        f"{name} {100 * float(np.mean([getattr(one, key) for one in found])):.1f}"
+        for name, key in (("DetA", "detection"), ("AssA", "association"), ("MOTA", "mota"), ("IDF1", "idf1"))
+    )
+    switches = sum(one.switches for one in found)
+    yield Figure("HOTA of tracks on a simulated street, nearness within 4 m", hota, "", ">= 65", hota >= 65,
+                 note=f"{drives} drives of {FOLLOWED_S:.0f} s; {said}, {switches} switches")  # fmt: skip
+
+
+def _warned(model: Path, rig: Rig, drives: int, advance: Progress) -> Iterator[Figure]:
+    if not drives:
+        return
+    sirens = [warning.listened(model, rig, "crossing_occluded_siren", seed, advance) for seed in range(drives)]
+    quiet = ("highway", "car_park", "construction_site", "robot_yard")
+    silent = [warning.listened(model, rig, quiet[k % 4], k, advance) for k in range(drives)]
+    leads, threshold = warning.lead_times(sirens, silent)
+    median = float(np.median(leads))
+    heard = [d.misses_rad[d.scores >= threshold] for d in sirens]
+    miss = float(np.rad2deg(np.median(np.concatenate(heard)))) if any(len(h) for h in heard) else float("nan")
+    yield Figure("a hidden siren is announced before line of sight, median", median, "s", ">= 1", median >= 1.0,
+                 note=f"{drives} crossings, least {leads.min():.1f} s, threshold {threshold:.2f} at "
+                 f"{100 * warning.PRECISION:.0f} % precision against {drives} drives without one; azimuth off by "
+                 f"{miss:.0f} degrees (median)")  # fmt: skip
 
 
 def _robust(judge: Judge, moments: Sequence[Ride], clean: Sequence[Found], advance: Progress) -> Iterator[Figure]:

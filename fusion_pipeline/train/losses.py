@@ -37,7 +37,7 @@ def box_loss(raw: Tensor, row: Tensor, col: Tensor, boxes: Tensor, sizes: Tensor
     flipped = (raw[:, 6:8] + goal[:, 6:8]).abs().sum(1)
     turn = 0.85 * torch.minimum(gap[:, 6:8].sum(1), flipped) + 0.15 * gap[:, 6:8].sum(1)
     scale = torch.tensor([1.0, 1.0, 3.0, 2.0, 2.0, 3.0])
-    loss = (gap[:, :6] * scale).sum(1) + turn + 0.05 * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
+    loss = (gap[:, :6] * scale).sum(1) + turn + 0.2 * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
     with torch.no_grad():
         error, agreement = _errors(raw, goal, boxes, sizes)
     log_std = raw[:, 11:19].clamp(-5, 3)

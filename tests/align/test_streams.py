@@ -69,7 +69,10 @@ def aligner_of(*streams: Stream, **options: float) -> Aligner:
     return Aligner(AlignerConfig(streams=streams, **options))  # type: ignore[arg-type]
 
 
-@given(st.integers(8_000, 30_000), st.lists(st.integers(1, 900), min_size=60, max_size=120))
+WINDOW = round(AlignerConfig().audio_window_s * RATE)  # samples of a set
+
+
+@given(st.integers(WINDOW, 30_000), st.lists(st.integers(1, 900), min_size=60, max_size=120))
 @settings(max_examples=60, deadline=None)
 def test_the_sound_of_a_set_is_exact_to_the_sample_however_it_was_cut(last: int, sizes: list[int]) -> None:
     chunks, first = [], 0
@@ -81,14 +84,14 @@ def test_the_sound_of_a_set_is_exact_to_the_sample_however_it_was_cut(last: int,
     if last > first:  # the recording ends before the scan
         return
     (audio,) = sets[0].audios
-    assert audio.pcm[:, 0].tolist() == np.arange(last - 8_000, last).astype(np.int16).tolist()
+    assert audio.pcm[:, 0].tolist() == np.arange(last - WINDOW, last).astype(np.int16).tolist()
     assert abs(audio.end_ns - sets[0].header.capture_ns) <= 10**9 // RATE
 
 
 def test_chunks_whose_stamps_wander_a_little_are_joined_by_counting() -> None:
     wander = [chunk(320 * k, shift_ms=0.7 * (-1) ** k) for k in range(60)]
     sets = with_lidar(feed(aligner_of(Stream("audio/roof")), [*wander, scan(1000)]))
-    assert len(sets[0].audios[0].pcm) == 8_000
+    assert len(sets[0].audios[0].pcm) == WINDOW
     assert (np.diff(sets[0].audios[0].pcm[:, 0]) == 1).all()
 
 
