@@ -86,4 +86,14 @@ VERBS: dict[str, Verb] = {
         "Make the fusion network at home with your sensors, from a log without labels.",
         ("fusion adapt drive.mcap mine.onnx", "fusion replay drive.mcap --model mine.onnx"),
     ),
+    "log": Verb(
+        f"{_CLI}.log:log",
+        "Look into logs, cut, merge, convert and recover them.",
+        (
+            "fusion log info drive.mcap",
+            "fusion log check drive.mcap",
+            "fusion log recover cut_off.mcap whole.mcap",
+            "fusion log cut drive.mcap part.mcap --start 10 --end 20",
+        ),
+    ),
 }

@@ -1,0 +1,169 @@
+"""`fusion log`: what is in a log, what is wrong with it, and logs made of logs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.progress import progress
+
+log = typer.Typer(
+    add_completion=False, rich_markup_mode="rich", no_args_is_help=True, help="Look into logs and mend them."
+)
+Source = Annotated[Path, typer.Argument(help="An .mcap file, or a folder of another kind.", show_default=False)]
+Out = Annotated[Path, typer.Argument(help="The .mcap file to write; replaced if it is there.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+UNSOUND = 3  # exit code of `check` where something is wrong
+
+
+@log.command("info", help="Topics, counts, rates, length and size, without reading the log through.")
+def info(path: Source, as_json: Json = False) -> None:
+    """Print the card of a log."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fusion_pipeline.logs.card import card
+
+    found = card(path)
+    if as_json:
+        table = {**asdict(found), "path": str(path), "seconds": found.seconds}
+        sys.stdout.write(json.dumps(table, indent=1) + "\n")
+        return
+    view = Table(title=f"{path.name}: {found.seconds:.1f} s, {found.megabytes:.1f} MB", title_justify="left")
+    for column in ("topic", "schema", "messages", "rate"):
+        view.add_column(column, no_wrap=True, justify="left" if column in ("topic", "schema") else "right")
+    for row in found.rows:
+        known = row.count >= 0
+        view.add_row(row.topic, row.schema, str(row.count) if known else "", f"{row.rate_hz:.1f} Hz" if known else "")
+    console = Console(highlight=False)
+    console.print(view)
+    for name, value in found.facts:
+        console.print(f"{name}: {value}", markup=False)
+    if not found.complete:
+        console.print(f"the log has no index: it was cut off; `fusion log recover {path} OUT.mcap` makes it whole")
+
+
+@log.command(
+    "check", help="Decode every message; report gaps, clocks that jump, damage. Exit code 3 where something is wrong."
+)
+def check(path: Source, as_json: Json = False) -> None:
+    """Print what is wrong with a log."""
+    from rich.console import Console
+
+    from fusion_pipeline.logs.survey import surveyed
+
+    with progress("messages") as advance:
+        found = surveyed(path, advance)
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(found), "path": str(path), "sound": found.sound}, indent=1) + "\n")
+    else:
+        console = Console(highlight=False)
+        for topic in found.topics:
+            console.print(
+                f"{topic.name}: {topic.count} messages, {topic.rate_hz:.1f} Hz, {len(topic.gaps)} gaps, "
+                f"{topic.backwards} captures back in time, {topic.repeated} repeated, "
+                f"late {topic.latency_ms[0]:.1f} ms, at most {topic.latency_ms[1]:.1f} ms",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
+        for name, reason, count in found.refused:
+            console.print(f"{name}: {reason}, {count}", markup=False)
+        if not found.complete:
+            console.print("the log has no index: its writer was cut off")
+        console.print("nothing is wrong" if found.sound else "something is wrong")
+    if not found.sound:
+        raise typer.Exit(UNSOUND)
+
+
+@log.command("recover", help="Write what can still be read of a damaged log as a whole one, and say what was lost.")
+def recover(path: Source, out: Out) -> None:
+    """Make a cut-off or damaged MCAP file whole."""
+    from fusion_pipeline.logs.surgery import recovered
+
+    with progress("messages") as advance:
+        count, lost = recovered(path, out, advance)
+    said = "; ".join(f"{reason}: {number}" for reason, number in lost.items()) or "nothing"
+    typer.echo(f"{out}: {count} messages; lost: {said}")
+
+
+@log.command("cut", help="Take a part of a log.")
+def cut(
+    path: Source,
+    out: Out,
+    start: Annotated[float, typer.Option("--start", help="Seconds after the first message.")] = 0.0,
+    end: Annotated[float, typer.Option("--end", help="Seconds after the first message.")] = float("inf"),
+    topics: Annotated[
+        list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.", show_default=False)
+    ] = None,
+) -> None:
+    """Copy what lies between two times."""
+    from fusion_pipeline.logs import surgery
+
+    with progress("messages") as advance:
+        count = surgery.cut(path, out, start, min(end, 1e9), topics or (), advance)
+    typer.echo(f"{out}: {count} messages")
+
+
+@log.command("thin", help="Keep one of every so many messages of some topics.")
+def thin(
+    path: Source,
+    out: Out,
+    every: Annotated[list[str], typer.Option("--every", help="TOPIC=N, such as camera/front=3; may be repeated.")],
+) -> None:
+    """Copy with fewer messages of some topics."""
+    from fusion_pipeline.logs.surgery import thinned
+
+    table = {}
+    for item in every:
+        topic, _, number = item.rpartition("=")
+        if not topic or not number.isdigit() or int(number) < 1:
+            raise UserError(f"--every {item} is not TOPIC=N; write for example --every camera/front=3")
+        table[topic] = int(number)
+    with progress("messages") as advance:
+        count = thinned(path, out, table, advance)
+    typer.echo(f"{out}: {count} messages")
+
+
+@log.command("merge", help="Several logs of one time as one.")
+def merge(
+    paths: Annotated[list[Path], typer.Argument(help="The logs.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .mcap file to write.")],
+) -> None:
+    """Join logs by the times of their messages."""
+    from fusion_pipeline.logs.surgery import merged
+
+    with progress("messages") as advance:
+        count = merged(paths, out, advance)
+    typer.echo(f"{out}: {count} messages of {len(paths)} logs")
+
+
+@log.command("convert", help="Any log that can be read, such as a KITTI drive, as MCAP.")
+def convert(path: Source, out: Out) -> None:
+    """Write the messages and the rig of a log as MCAP with Foxglove's schemas."""
+    from fusion_pipeline.logs.surgery import converted
+
+    with progress("messages") as advance:
+        count = converted(path, out, advance)
+    typer.echo(f"{out}: {count} messages, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@log.command("plot", help="Draw when each topic spoke, its gaps and its latency.")
+def plot(path: Source, out: Annotated[Path, typer.Argument(help="The .png file.", show_default=False)]) -> None:
+    """Write the timeline of a log as a picture."""
+    import cv2
+
+    from fusion_pipeline.dashboard.timeline import timeline
+    from fusion_pipeline.logs.survey import surveyed
+
+    if out.suffix != ".png":
+        raise UserError(f"{out} should end in .png")
+    with progress("messages") as advance:
+        picture = timeline(surveyed(path, advance))
+    if not cv2.imwrite(str(out), picture):
+        raise UserError(f"cannot write {out}; choose another place")
+    typer.echo(f"written: {out}")

@@ -1,0 +1,102 @@
+"""What is in a log, and what is wrong with it: rates, gaps, clocks that jump, latencies, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.arrays import Array
+from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
+from fusion_pipeline.logs.reader import Log, open_log
+from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
+
+GAP = 2.5  # periods without a message are a gap
+BACK_NS = 0  # a capture before the one before it is a clock that jumped
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of a log. Times are arrivals unless they say otherwise."""
+
+    name: str
+    kind: str
+    count: int
+    rate_hz: float  # 1 / median period
+    first_ns: int
+    last_ns: int
+    gaps: tuple[tuple[int, int], ...]  # from, to
+    backwards: int  # captures before the one before
+    repeated: int  # captures equal to the one before
+    latency_ms: tuple[float, float]  # arrival - capture: median, greatest
+    megabytes: float  # of arrays, as messages
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A whole log."""
+
+    path: Path
+    seconds: float
+    topics: tuple[Topic, ...]
+    refused: tuple[tuple[str, str, int], ...]  # topic, reason, how many
+    complete: bool  # its writer ended it
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.refused and self.complete and not any(topic.backwards for topic in self.topics)
+
+
+@dataclass(slots=True)
+class _Seen:
+    kind: str
+    arrivals: list[int] = field(default_factory=list)
+    captures: list[int] = field(default_factory=list)
+    size: int = 0
+
+
+def surveyed(path: Path, advance: Callable[[int], None] = lambda n: None) -> Survey:
+    """Read and decode every message of a log. Raises LogError where there is nothing to read."""
+    log = open_log(path)
+    seen: dict[str, _Seen] = {}
+    for message in _messages(log, advance):
+        entry = seen.setdefault(message.header.source, _Seen(type(message).__name__))
+        entry.arrivals.append(message.header.arrival_ns)
+        entry.captures.append(message.header.capture_ns)
+        entry.size += _size(message)
+    topics = tuple(_topic(name, entry) for name, entry in sorted(seen.items()))
+    refused = tuple((topic, reason, count) for (topic, reason), count in sorted(log.refused.items()))
+    seconds = (log.end_ns - log.start_ns) / SECOND_NS
+    return Survey(path, seconds, topics, refused, bool(getattr(log, "complete", True)))
+
+
+def _messages(log: Log, advance: Callable[[int], None]) -> Iterator[Message]:
+    for message in log.messages():
+        yield message
+        advance(1)
+
+
+def _size(message: Message) -> int:
+    if isinstance(message, LidarScan):
+        return message.xyz_m.nbytes + message.intensity.nbytes + message.ring.nbytes + message.offset_ns.nbytes
+    if isinstance(message, CameraFrame):
+        return message.data.nbytes
+    return message.pcm.nbytes if isinstance(message, AudioChunk) else 0
+
+
+def _topic(name: str, seen: _Seen) -> Topic:
+    arrivals: Array = np.sort(np.asarray(seen.arrivals, np.int64))
+    captures: Array = np.asarray(seen.captures, np.int64)
+    periods, steps = np.diff(np.sort(captures)), np.diff(captures)
+    usual = float(np.median(periods)) if len(periods) else 0.0
+    wide = np.flatnonzero(periods > GAP * usual) if usual else np.zeros(0, np.int64)
+    ordered = np.sort(captures)
+    latency = (np.asarray(seen.arrivals, np.int64) - captures) / MILLISECOND_NS
+    return Topic(
+        name, seen.kind, len(arrivals), SECOND_NS / usual if usual else 0.0, int(arrivals[0]), int(arrivals[-1]),
+        tuple((int(ordered[k]), int(ordered[k + 1])) for k in wide), int((steps < BACK_NS).sum()),
+        int((steps == 0).sum()), (float(np.median(latency)), float(latency.max())), seen.size / 1e6,
+    )  # fmt: skip
