@@ -9,6 +9,8 @@ import typer
 
 from fusion_pipeline.cli.errors import UserError
 
+DIFFERS = 3  # exit code where --check finds a difference
+
 
 def replay(
     log: Annotated[Path, typer.Argument(help="KITTI drive, KITTI object folder, or MCAP file.", show_default=False)],
@@ -22,6 +24,12 @@ def replay(
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write one line of JSON for each sensor set.", show_default=False)
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check", help="Compare with these earlier lines; exit code 3 if they differ.", show_default=False
+        ),
     ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw now and then into this .png.", show_default=False)
@@ -43,8 +51,12 @@ def replay(
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
 
+    if check is not None and not check.is_file():
+        raise UserError(f"--check {check} does not exist; write it with --out in a run that was right")
     opened = open_log(log)
     folder = output_folder("replay")
+    if check is not None and out is None:
+        out = folder / "sets.jsonl"
     if rig is None:
         rig = folder / "rig.toml"
         rig.write_text(to_toml(opened.rig), encoding="utf-8")
@@ -60,6 +72,14 @@ def replay(
         picture=picture,
     )
     run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet)
+    if check is not None and out is not None:
+        from fusion_pipeline.metrics.likeness import compared
+
+        found = compared(check, out)
+        for text in found.lines():
+            typer.echo(text)
+        if not found.same:
+            raise typer.Exit(DIFFERS)
 
 
 def _rate(text: str) -> float:

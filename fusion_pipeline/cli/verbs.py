@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
         (
             "fusion replay drives/2011_09_26_drive_0052_sync --rate 1 --out sets.jsonl",
             "fusion replay log.mcap --rate max",
+            "fusion replay log.mcap --check reference.jsonl",
         ),
     ),
     "record": Verb(
