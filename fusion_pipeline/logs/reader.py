@@ -43,6 +43,7 @@ def open_log(path: Path) -> Log:
 def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Log]]]:
     from fusion_pipeline.logs.kitti import KittiDrive, KittiObjects
     from fusion_pipeline.logs.mcap_reader import McapLog
+    from fusion_pipeline.logs.rosbag import RosLog, is_bag
 
     return {
         "an MCAP file (.mcap)": (lambda path: path.is_file() and path.suffix == ".mcap", McapLog),
@@ -54,4 +55,5 @@ def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Lo
             lambda path: (path / "velodyne").is_dir() and (path / "calib").is_dir(),
             KittiObjects,
         ),
+        "a ROS bag (.bag, or a ROS 2 folder with metadata.yaml)": (is_bag, RosLog),
     }

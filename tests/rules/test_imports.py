@@ -42,6 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("fusion_pipeline.detect.network",),
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
+    "rosbags": ("fusion_pipeline.logs",),
     "mcap": ("fusion_pipeline.logs",), "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
