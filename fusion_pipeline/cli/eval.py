@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from fusion_pipeline.train.judge import Found
+    from fusion_pipeline.train.rides import Ride
+
 SIMULATED = "simulated"
+WORST = 12  # moments that are drawn
 
 
 def evaluate(
@@ -27,6 +33,10 @@ def evaluate(
     robust: Annotated[int, typer.Option("--robust", help="Moments that go through every corruption.", min=0)] = 0,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Where simulated moments are kept.", show_default=False)
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", help="Draw the worst simulated moments into this folder.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Figures as JSON.")] = False,
 ) -> None:
@@ -48,8 +58,13 @@ def evaluate(
         from fusion_pipeline.train import figures as simulated
 
         kept = cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fusion-pipeline" / "held-out"
+
+        def looked(rides: Sequence[Ride], found: Sequence[Found]) -> None:
+            if pictures is not None:
+                _draw(pictures, rides, found)
+
         with progress("moments", simulated.count_of(frames, drives, robust)) as advance:
-            rows = simulated.figures(path, kept, frames, rig("demo"), drives, min(robust, frames), advance)
+            rows = simulated.figures(path, kept, frames, rig("demo"), drives, min(robust, frames), advance, 2, looked)
         measured = {f"{path.name} on {frames} held-out simulated moments": rows}
     else:
         from fusion_pipeline.bench.recordings import figures
@@ -65,3 +80,18 @@ def evaluate(
     else:
         for title, rows in measured.items():
             Console().print(report.table(title, rows))
+
+
+def _draw(folder: Path, rides: Sequence[Ride], found: Sequence[Found]) -> None:
+    """The worst moments as pictures: boxes found, and thin white outlines of what could be seen."""
+    import cv2
+
+    from fusion_pipeline.dashboard.picture import draw
+    from fusion_pipeline.train.failures import worst
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, item in enumerate(worst(rides, found, WORST), 1):
+        picture = draw(item.ride.picture(), item.ride.xyz_m, item.found, item.camera, item.truth)
+        name = f"{place:02d}_moment_{item.number}_{item.said.replace(', ', '_').replace(' ', '_')}.png"
+        if not cv2.imwrite(str(folder / name), picture):
+            raise OSError(f"cannot write {folder / name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from fusion_pipeline.world.sources import LABELS
 FOLLOWED_S = 15.0
 FULL, LIDAR = (1, 1, 1), (1, 0, 0)
 STD_NAMES = ("x", "y", "z", "length", "width", "height", "yaw", "speed")
+Looked = Callable[[Sequence[Ride], Sequence[Found]], None]  # who wants to look at what was found
 By = dict[tuple[int, int, int], list[Found]]
 
 
@@ -56,12 +57,14 @@ def figures(
     robust: int = 0,
     advance: Progress = lambda n: None,
     threads: int = 2,
+    looked: Looked = lambda rides, found: None,
 ) -> tuple[Figure, ...]:
     """All of them; `drives` drives of the rig at `model_rig` are followed and listened to, `robust` moments go through
     every corruption.
     """
     judge, moments = Judge(model, threads), held_out(folder, rides, advance)
     by_mix = all_subsets(judge, moments, advance)
+    looked(moments, by_mix[FULL])
     rows = (*_accuracy(moments, by_mix), *_missing(moments, by_mix), *_honesty(moments, by_mix),
             *_sounds(moments, by_mix[FULL]))  # fmt: skip
     rig = Rig.load(model_rig)
