@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "network": ("fusion_pipeline.bench.network", "Networks"),
     "track": ("fusion_pipeline.bench.track", "Tracking"),
     "world": ("fusion_pipeline.bench.world", "The simulated world"),
+    "replay": ("fusion_pipeline.bench.replay", "Logs and replay"),
     "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
 }
 ALL = "all"
