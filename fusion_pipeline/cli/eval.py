@@ -39,6 +39,7 @@ def evaluate(
         typer.Option("--pictures", help="Draw the worst simulated moments into this folder.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Figures as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Figures as a Markdown table.")] = False,
 ) -> None:
     """Score a model on labelled KITTI frames, or on simulated moments that no training has seen.
 
@@ -77,6 +78,8 @@ def evaluate(
             measured = {f"{path.name} on labelled KITTI frames": figures(path, Path(data))}
     if json:
         sys.stdout.write(report.as_json(measured))
+    elif markdown:
+        sys.stdout.write("\n".join(report.markdown(title, rows) for title, rows in measured.items()))
     else:
         for title, rows in measured.items():
             Console().print(report.table(title, rows))
