@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from fusion_pipeline.arrays import Doubles, Floats
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan, Message
 from fusion_pipeline.rig import CameraMount, LidarMount, Rig
@@ -53,9 +54,20 @@ class _Files:
         arrivals = [item.arrival_ns for item in (*scans, *pictures)]
         self.start_ns, self.end_ns = min(arrivals), max(arrivals)
 
-    def messages(self) -> Iterator[Message]:
+    def labels(self) -> Iterator[Labels]:
+        """None are read."""
+        yield from ()
+
+    def messages(
+        self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
+    ) -> Iterator[Message]:
         """Scans and pictures in order of arrival; files that are missing or damaged are counted and passed over."""
-        streams = [((i.arrival_ns, 0, i) for i in self._pictures), ((i.arrival_ns, 1, i) for i in self._scans)]
+        low, high = start_ns or 0, 1 << 63 if end_ns is None else end_ns
+        streams = [
+            [(i.arrival_ns, kind, i) for i in items if low <= i.arrival_ns < high]
+            for kind, (topic, items) in enumerate(((CAMERA, self._pictures), (LIDAR, self._scans)))
+            if topics is None or topic in topics
+        ]
         for _, kind, item in heapq.merge(*streams, key=lambda entry: entry[:2]):
             try:
                 yield read_scan(item.path, item.capture_ns, item.duration_ns) if kind else _picture(item)

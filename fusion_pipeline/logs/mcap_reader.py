@@ -5,15 +5,16 @@ from __future__ import annotations
 import heapq
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from fusion_pipeline.logs.foxglove_form import BESIDE, POINT, Beside, Sensed
+from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_writer import RIG
-from fusion_pipeline.logs.reader import LogError
+from fusion_pipeline.logs.reader import LogError, within
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, Message
 from fusion_pipeline.messages.ego import unmeasured
 from fusion_pipeline.rig import Rig, RigError
@@ -52,8 +53,17 @@ class McapLog:
         self.end_ns = max(last for _, last in times.values())
         self.rig = _rig(path, rigs)
 
-    def messages(self) -> Iterator[Message]:
+    def labels(self) -> Iterator[Labels]:
+        """None are read."""
+        yield from ()
+
+    def messages(
+        self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
+    ) -> Iterator[Message]:
         """Sensor messages in order of arrival; those that cannot be decoded are counted and passed over."""
+        return within(self._messages(), start_ns, end_ns, topics)
+
+    def _messages(self) -> Iterator[Message]:
         beside: dict[tuple[str, int], Beside] = {}
         with self.path.open("rb") as file:
             for schema, channel, record in self._records(file):

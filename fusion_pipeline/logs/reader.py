@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fusion_pipeline.messages import Message
 from fusion_pipeline.rig import Rig
+
+if TYPE_CHECKING:
+    from fusion_pipeline.logs.labels import Labels
 
 
 class LogError(ValueError):
@@ -25,8 +28,29 @@ class Log(Protocol):
     end_ns: int  # arrival of the last
     refused: Counter[tuple[str, str]]  # what `messages` had to leave out, by topic and reason
 
-    def messages(self) -> Iterator[Message]:
-        """Every sensor message in order of arrival, read as it is asked for."""
+    def messages(
+        self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
+    ) -> Iterator[Message]:
+        """Messages with `start_ns <= arrival_ns < end_ns` in order of arrival, read as they are asked for.
+
+        Without `topics` all sensor topics. A later start is jumped to, not read up to; what lies before the end of the
+        time is not read beyond it.
+        """
+
+    def labels(self) -> Iterator[Labels]:
+        """What was truly there, in order of time; nothing where the log has no labels."""
+
+
+def within(
+    messages: Iterable[Message], start_ns: int | None, end_ns: int | None, topics: Collection[str] | None
+) -> Iterator[Message]:
+    """Of messages in order of arrival those that `Log.messages` is asked for."""
+    for message in messages:
+        head = message.header
+        if end_ns is not None and head.arrival_ns >= end_ns:
+            return
+        if (start_ns is None or head.arrival_ns >= start_ns) and (topics is None or head.source in topics):
+            yield message
 
 
 def open_log(path: Path) -> Log:

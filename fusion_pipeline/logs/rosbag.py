@@ -7,7 +7,7 @@ camera/cam_image_raw. Where the bag has static transforms and CameraInfo, they b
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.logs.ros_forms import FormError, compressed_of, frame_of, imu_of, odometry_of, scan_of
 from fusion_pipeline.messages import CameraFrame, EgoMotion, LidarScan, Message
@@ -51,12 +52,21 @@ class RosLog:
             self.rig = self._rig(reader)
         self.topics = tuple(sorted(self._names.values(), key=_order))
 
-    def messages(self) -> Iterator[Message]:
+    def labels(self) -> Iterator[Labels]:
+        """A bag has none."""
+        yield from ()
+
+    def messages(
+        self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
+    ) -> Iterator[Message]:
         """Sensor messages in the order in which they were recorded; what cannot be used is counted."""
         with self._open() as reader:
-            wanted = [c for c in reader.connections if c.topic in self._names]
+            names = {t: name for t, name in self._names.items() if topics is None or name in topics}
+            wanted = [c for c in reader.connections if c.topic in names]
+            if not wanted:
+                return
             try:
-                for connection, time_ns, data in reader.messages(connections=wanted):
+                for connection, time_ns, data in reader.messages(wanted, start_ns, end_ns):
                     topic = self._names[connection.topic]
                     try:
                         found = reader.deserialize(data, connection.msgtype)
