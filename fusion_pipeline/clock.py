@@ -9,6 +9,7 @@ Nanoseconds = NewType("Nanoseconds", int)
 
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
+LAST_NS = 1 << 62  # later than any stamp
 
 
 def now_ns() -> int:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from fusion_pipeline import overrides
+from fusion_pipeline.messages import Lap
 from fusion_pipeline.node import Node, Source, Stage
 from fusion_pipeline.topics import topic_of
 
@@ -56,10 +57,20 @@ class Wiring:
 
     writer_of: Mapping[str, str]  # topic -> label
     topics_read: Mapping[str, tuple[str, ...]]  # label -> topics
+    lap_of: Mapping[str, str] = field(default_factory=dict)  # label -> the topic on which it says that a lap begins
 
     def readers(self, topic: str) -> int:
         """How many processes listen to `topic`."""
         return sum(topic in topics for topics in self.topics_read.values())
+
+    def written_by(self, label: str) -> tuple[str, ...]:
+        """All that a process publishes."""
+        return tuple(topic for topic, writer in self.writer_of.items() if writer == label)
+
+    def laps_read_by(self, label: str) -> dict[str, str]:
+        """Of each topic that a process reads from a replay: where its writer says that a lap begins."""
+        writers = {topic: self.writer_of.get(topic, "") for topic in self.topics_read[label]}
+        return {topic: self.lap_of[writer] for topic, writer in writers.items() if writer in self.lap_of}
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class Graph:
             if issubclass(process.node, Stage) and not any(not t.startswith("health/") for t in read[process.label]):
                 wanted = ", ".join(message.__name__ for message in process.node.reads)
                 faults.append(f"{process.label} reads {wanted}, but no process of the graph writes that")
-        return Wiring(writer_of, read), faults
+        return _with_laps(Wiring(writer_of, read)), faults
 
     @staticmethod
     def _topics_read(process: Process, writer_of: Mapping[str, str]) -> tuple[str, ...]:
@@ -148,6 +159,24 @@ class Graph:
             return ()
         types, own = process.node.reads, process.label
         return tuple(t for t, writer in writer_of.items() if writer != own and topic_of(t).message in types)
+
+
+def _with_laps(wiring: Wiring) -> Wiring:
+    """A replay's laps run through the graph: who reads from one that tells of laps, tells its own readers of them."""
+    lap_of = {writer: topic for topic, writer in wiring.writer_of.items() if topic_of(topic).message is Lap}
+    told = True
+    while told:
+        told = False
+        for label, topics in wiring.topics_read.items():
+            if label not in lap_of and any(wiring.writer_of.get(topic) in lap_of for topic in topics):
+                lap_of[label], told = f"lap/{label}", True
+    read = {
+        label: tuple(dict.fromkeys((*topics, *(lap_of[w] for t in topics if (w := wiring.writer_of.get(t)) in lap_of))))
+        for label, topics in wiring.topics_read.items()
+    }
+    listened = {topic for topics in read.values() for topic in topics}
+    writer_of = {**wiring.writer_of, **{topic: label for label, topic in lap_of.items() if topic in listened}}
+    return Wiring(writer_of, read, lap_of)
 
 
 def config_type(node: type[Node[Any]]) -> type[Any] | None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from fusion_pipeline.messages import Message
+from fusion_pipeline.messages import Lap, Message
 from fusion_pipeline.trace import Stopwatch
 
 Config = TypeVar("Config")
@@ -29,6 +29,8 @@ class Node(ABC, Generic[Config]):
     """Common ground of sources and stages. Subclasses import heavy libraries in `open`, never at module level, so
     that a launch file stays light.
     """
+
+    commands: ClassVar[tuple[str, ...]] = ()  # words that `command` understands; others are not even asked
 
     def __init__(self, config: Config, name: str) -> None:
         self.config = config
@@ -67,6 +69,12 @@ class Node(ABC, Generic[Config]):
         """Totals of what the node itself refused or dropped, by (topic, reason)."""
         return {}
 
+    def command(self, text: str) -> str:
+        """Do what a person asks while the node runs, such as "pause", and answer in a line. Comes from another thread
+        than everything else. Raise NodeError for what cannot be.
+        """
+        raise NodeError(f"{self.name} takes no commands")
+
     def timed(self, stage: str) -> AbstractContextManager[None]:
         """Time a block as the hop "<node>/<stage>"."""
         return self.watch.timed(stage)
@@ -88,6 +96,11 @@ class Stage(Node[Config]):
     """Takes messages of the types in `reads` from wherever the graph publishes them."""
 
     reads: ClassVar[tuple[type[Message], ...]] = ()
+
+    def begin(self, lap: Lap) -> None:
+        """A replay begins, or begins anew elsewhere: forget what came before, as if just opened. `finish` has been
+        called for that. Never called live.
+        """
 
     @abstractmethod
     def step(self, message: Message) -> Iterator[Message]:

@@ -11,12 +11,13 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from fusion_pipeline.clock import now_ns
-from fusion_pipeline.messages import Count, Hop, LogTime, Message
+from fusion_pipeline.laps import LapGate
+from fusion_pipeline.messages import Count, Hop, Lap, LogTime, Message
 from fusion_pipeline.node import Node, NodeError, Source, Stage
 from fusion_pipeline.trace import Timings
 from fusion_pipeline.transport.bus import Publisher, Subscriber
@@ -47,6 +48,9 @@ class ProcessSpec:
     log: Path
     parent: int  # pid of the supervisor
     starts: int = 0  # how often the run has started it before
+    laps: Mapping[str, str] = field(default_factory=dict)  # topic read -> topic on which its writer tells of laps
+    lap_topic: str = ""  # where this process tells its own readers
+    control: str = ""  # socket at which it takes commands
 
 
 class Runner:
@@ -68,6 +72,10 @@ class Runner:
         try:
             self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
             self._open()
+            if self.spec.control:
+                from fusion_pipeline.control import ControlServer
+
+                ControlServer(self.spec.control, self.node.command).start()
             # In this order: whoever subscribes is counted on by its writers, and must be free to read from then on.
             if self.publisher is not None:
                 self._wait_for_readers(self.publisher)
@@ -124,22 +132,33 @@ class Runner:
             self._drive_stage(self.node, self.subscriber)
 
     def _drive_stage(self, node: Stage[Any], subscriber: Subscriber) -> None:
-        open_topics = {topic for topic in self.spec.reads if not topic.startswith("health/")}
+        laps = LapGate(self.spec.laps)
+        open_topics = {t for t in self.spec.reads if not t.startswith("health/") and t not in self.spec.laps.values()}
         next_tick = time.monotonic()
         while open_topics and not self.stop.is_set():
             received = subscriber.receive(TICK_S)
-            if received is not None:
-                if received.message is None:
-                    open_topics.discard(received.topic)
-                elif isinstance(received.message, LogTime):
-                    self._publish(node.advance(received.message.header.arrival_ns))
+            for one in () if received is None else laps.take(received):
+                if one.message is None:
+                    open_topics.discard(one.topic)
                 else:
-                    self._publish(node.step(self._traced(received.message, received.publish_ns)))
+                    self._handle(node, one.message, one.publish_ns)
             if not self.spec.replay and time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_S
                 self._publish(node.advance(now_ns()))
         if not self.stop.is_set():
             self._publish(node.finish())
+
+    def _handle(self, node: Stage[Any], message: Message, publish_ns: int) -> None:
+        if isinstance(message, LogTime):
+            self._publish(node.advance(message.header.arrival_ns))
+        elif isinstance(message, Lap):
+            if message.number:
+                self._publish(node.finish())
+            node.begin(message)
+            if self.spec.lap_topic in self.spec.writes:
+                self._publish([replace(message, header=replace(message.header, source=self.spec.lap_topic))])
+        else:
+            self._publish(node.step(self._traced(message, publish_ns)))
 
     def _traced(self, message: Message, publish_ns: int) -> Message:
         if message.header.source not in TRACED:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fusion_pipeline.messages import Boxes, Detections, Message, Tracks
+from fusion_pipeline.messages import Boxes, Detections, Message, SensorSet, SourceStamp, Tracks
 from fusion_pipeline.messages.detections import MODALITIES
 
 
-def line(found: Detections | Tracks) -> str:
+def line(found: Detections | Tracks | SensorSet) -> str:
     """One sensor set as one line of JSON without its line break; boxes in the vehicle frame at `stamp_ns`."""
+    if isinstance(found, SensorSet):
+        found = _unseen(found)
     header = found.header
     record = {
         "stamp_ns": header.capture_ns,
@@ -33,6 +35,15 @@ def line(found: Detections | Tracks) -> str:
         "hops": [{"stage": hop.stage, "start_ns": hop.start_ns, "end_ns": hop.end_ns} for hop in header.hops],
     }
     return json.dumps(record, separators=(", ", ": "), allow_nan=False)
+
+
+def _unseen(found: SensorSet) -> Detections:
+    """A set before any network has looked at it."""
+    at = found.header.capture_ns
+    heads = [part.header for part in (*found.lidars, *found.cameras, *found.audios, *found.egos)]
+    sources = tuple(SourceStamp(head.source, head.capture_ns, head.capture_ns - at) for head in heads)
+    missing = tuple(f"{item.source}: {item.reason}" for item in found.missing)
+    return Detections(found.header, (), Boxes.empty(), (), sources, missing)
 
 
 def objects(boxes: Boxes, class_names: tuple[str, ...]) -> list[dict[str, Any]]:

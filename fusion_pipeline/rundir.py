@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,16 @@ class SocketFolder:
         """The ipc address of a process's publications."""
         return f"ipc://{self.path / name.replace('/', '.')}"
 
-    def announce(self, name: str, endpoints: Mapping[str, str], writer_of: Mapping[str, str]) -> None:
-        """Let other commands of this user find the graph's topics."""
+    def control(self, name: str) -> str:
+        """The path of the socket at which a process takes commands."""
+        return str(self.path / f"{name.replace('/', '.')}.control")
+
+    def announce(
+        self, name: str, endpoints: Mapping[str, str], writer_of: Mapping[str, str], controls: Mapping[str, str]
+    ) -> None:
+        """Let other commands of this user find the graph's topics, and the processes that take commands."""
         card = {"name": name, "pid": os.getpid(), "endpoints": dict(endpoints), "writer_of": dict(writer_of)}
+        card["controls"] = dict(controls)
         half = self.path / "graph.part"
         half.write_text(json.dumps(card), encoding="utf-8")
         half.rename(self.path / "graph.json")
@@ -61,6 +68,7 @@ class RunningGraph:
     pid: int
     endpoints: Mapping[str, str]  # topic -> address
     writer_of: Mapping[str, str]  # topic -> process label
+    controls: Mapping[str, str] = field(default_factory=dict)  # process label -> socket for `control.ask`
 
 
 def running_graphs() -> list[RunningGraph]:

@@ -65,6 +65,7 @@ class Supervisor:
         self.output = output or output_folder(name)
         self.events: deque[Event] = deque(maxlen=200)
         self.children: dict[str, Child] = {}
+        self.controls: dict[str, str] = {}  # sockets of the processes that take commands, for `control.ask`
         self._listen = listen
         self._context = multiprocessing.get_context("spawn")
         self._stop_asked = False
@@ -154,6 +155,7 @@ class Supervisor:
 
     def _start_all(self) -> None:
         bound = {p.label: p.endpoint or self._sockets.endpoint(p.label) for p in self.graph.processes}
+        controls = {p.label: self._sockets.control(p.label) for p in self.graph.processes if p.node.commands}
         endpoints = {topic: _reachable(bound[writer]) for topic, writer in self.wiring.writer_of.items()}
         health = {f"health/{p.label}": self._sockets.endpoint(f"{p.label}.health") for p in self.graph.processes}
         watched = (
@@ -162,21 +164,26 @@ class Supervisor:
         everything = {**self.graph.remote, **endpoints, **health}
         self._subscriber: Subscriber = ZeromqBus(everything).subscriber((*health, *watched))
         writer_of = {**self.wiring.writer_of, **{f"health/{p.label}": p.label for p in self.graph.processes}}
-        self._sockets.announce(self.name, everything, writer_of)
+        self._sockets.announce(self.name, everything, writer_of, controls)
+        self.controls = controls
         for process in self.graph.processes:
+            writes = self.wiring.written_by(process.label)
             spec = ProcessSpec(
                 label=process.label,
                 node=process.node,
                 config=process.config,
                 cpu=process.cpu,
                 nice=process.nice,
-                endpoints={**everything, **dict.fromkeys(process.topics, bound[process.label])},
-                writes=process.topics,
+                endpoints={**everything, **dict.fromkeys(writes, bound[process.label])},
+                writes=writes,
                 reads=self.wiring.topics_read[process.label],
-                readers={t: self.wiring.readers(t) + (t in watched) for t in process.topics},
+                readers={t: self.wiring.readers(t) + (t in watched) for t in writes},
                 replay=self.graph.replay,
                 log=self.output / f"{process.label}.log",
                 parent=os.getpid(),
+                laps=self.wiring.laps_read_by(process.label),
+                lap_topic=self.wiring.lap_of.get(process.label, ""),
+                control=controls.get(process.label, ""),
             )
             self.children[process.label] = Child(process, spec, self._spawn(spec), last_heartbeat_s=time.monotonic())
 

@@ -11,6 +11,7 @@ from fusion_pipeline.messages import (
     Detections,
     EgoMotion,
     Health,
+    Lap,
     LidarScan,
     LogTime,
     Message,
@@ -49,6 +50,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("tracks", Tracks, 10.0, Delivery.EVERY, True, 4 * MIB),
     Topic("health", Health, 2.0, Delivery.LATEST, True, MIB),
     Topic("logtime", LogTime, 100.0, Delivery.EVERY, False, 64 * 1024),
+    Topic("lap", Lap, 0.1, Delivery.EVERY, False, 64 * 1024),
 )
 _BY_KIND = {topic.kind: topic for topic in TOPICS}
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fusion_pipeline.graph import Graph, Process
@@ -12,9 +13,11 @@ from fusion_pipeline.manifest import DEFAULT_MODEL
 from nodes.aligner import Aligner, AlignerConfig
 from nodes.detector import Detector, DetectorConfig
 from nodes.picture import Picture, PictureConfig
-from nodes.player import Player, PlayerConfig
-from nodes.results import Results, ResultsConfig
+from nodes.player import Player, PlayerConfig, renamed
+from nodes.results import DetectionResults, Results, ResultsConfig, SetResults
 from nodes.tracker import Tracker, TrackerConfig
+
+ENDS = {"sets": SetResults, "detections": DetectionResults, "tracks": Results}
 
 
 def graph(
@@ -27,19 +30,30 @@ def graph(
     threads: int = 1,
     live: bool = False,
     picture: Path | None = None,
+    play: PlayerConfig | None = None,
+    begin: str = "sensors",
+    end: str = "tracks",
+    cpus: tuple[int, ...] = (),
 ) -> Graph:
     """The graph that replays the sensor `topics` of `log`; `rate` 0 is as fast as the pipeline takes them.
 
-    With `live` the log stands in for sensors: its stamps become those of now, and what is late is late.
+    With `live` the log stands in for sensors: its stamps become those of now, and what is late is late. `play` has
+    the player's other settings. The graph goes from `begin` ("sensors" or "detections", the recorded ones) to `end`
+    ("sets", "detections" or "tracks"). Process number i runs on `cpus[i % len(cpus)]`.
     """
-    processes = [
-        Process(Player, PlayerConfig(log, rate=1.0 if live else rate, topics=topics, live=live, loop=live)),
-        Process(Aligner, AlignerConfig(rig, topics=topics)),
-        Process(Detector, DetectorConfig(model, rig, threads=threads)),
-        Process(Tracker, TrackerConfig()),
-    ]
+    play = replace(play or PlayerConfig(log), log=log, rate=1.0 if live else rate, topics=topics, live=live)
+    processes = [Process(Player, replace(play, loops=0) if live else play)]
+    if begin == "sensors":
+        new = renamed(play.remap)
+        processes.append(Process(Aligner, AlignerConfig(rig, topics=tuple(new.get(t, t) for t in topics))))
+        if end != "sets":
+            processes.append(Process(Detector, DetectorConfig(model, rig, threads=threads)))
+    if end == "tracks":
+        processes.append(Process(Tracker, TrackerConfig()))
     if out is not None:
-        processes.append(Process(Results, ResultsConfig(out)))
+        processes.append(Process(ENDS[end], ResultsConfig(out), name="results"))
     if picture is not None:
         processes.append(Process(Picture, PictureConfig(picture, rig), nice=10))
+    if cpus:
+        processes = [replace(p, cpu=cpus[number % len(cpus)]) for number, p in enumerate(processes)]
     return Graph(tuple(processes), replay=not live, notes={"log": str(log)})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, LogTime, Message
+from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Lap, LidarScan, LogTime, Message
 from fusion_pipeline.node import NodeError, Stage
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class Aligner(Stage[AlignerConfig]):
         from fusion_pipeline.rig import Rig
 
         self._aligner = align.Aligner(pure_config(self.config, Rig.load(self.config.rig)))
+        self._before: Counter[tuple[str, str]] = Counter()  # of the laps that are over
+
+    def begin(self, lap: Lap) -> None:
+        """Without any message."""
+        self._before += self._aligner.counts
+        self._aligner = type(self._aligner)(self._aligner.config)
 
     def step(self, message: Message) -> Iterator[Message]:
         """The sets that a message completes."""
@@ -65,7 +72,7 @@ class Aligner(Stage[AlignerConfig]):
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of what did not become part of a set."""
-        ledger = dict(self._aligner.counts) if hasattr(self, "_aligner") else {}
+        ledger = dict(self._before + self._aligner.counts) if hasattr(self, "_before") else {}
         return {key: total for key, total in ledger.items() if key[1] != "used" and total}
 
 

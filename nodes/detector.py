@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusion_pipeline.messages import Message, SensorSet
+from fusion_pipeline.messages import Lap, Message, SensorSet
 from fusion_pipeline.node import Stage
 
 
@@ -55,6 +55,10 @@ class Detector(Stage[DetectorConfig]):
             config.allow_fallback,
         )
         self.report("ready", self._inference.describe())
+
+    def begin(self, lap: Lap) -> None:
+        """Forget the sweeps before."""
+        self._inference.forget()
 
     def step(self, message: Message) -> Iterator[Message]:
         """The detections of a set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -10,41 +11,55 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion_pipeline.clock import now_ns, seconds_to_ns
-from fusion_pipeline.messages import Header, LogTime, Message
+from fusion_pipeline.clock import LAST_NS, MILLISECOND_NS, SECOND_NS, now_ns, seconds_to_ns
+from fusion_pipeline.messages import Header, Lap, LogTime, Message
 from fusion_pipeline.node import NodeError, Source
+from nodes.deck import COMMANDS, Deck
 
 if TYPE_CHECKING:
     from fusion_pipeline.logs.reader import Log
 
 AHEAD = 8  # messages read ahead, so that a slow disk does not delay what is due
-LOGTIME = "logtime"
+SAY_S = 0.4  # how often its health says where it stands
+LOGTIME, LAP = "logtime", "lap"
+SETTLE_NS = SECOND_NS  # read on after `end_s`, since what belongs to the last set may arrive after it
+GAP_NS = SECOND_NS // 10  # between two laps played live
 
 
 @dataclass(frozen=True)
 class PlayerConfig:
-    """What to play, how fast, and as what."""
+    """What to play, how fast, and as what. Times are seconds after the log's first message."""
 
     log: Path
     rate: float = 1.0  # times real time; 0 as fast as the pipeline takes it
     topics: tuple[str, ...] = ()  # empty: all sensor topics
-    start_s: float = 0.0  # after the log's first message
-    end_s: float = 0.0  # 0: to its end
-    loop: bool = False
+    remap: tuple[str, ...] = ()  # "camera/left=camera/front": the first is played as the second
+    start_s: float = 0.0
+    end_s: float = 0.0  # 0: to the log's end
+    warm_up_s: float = 2.0  # before the start and a seek, played unseen so that nothing begins cold; inf: all
+    loops: int = 1  # 0: for ever
     live: bool = False  # stamps become those of now, and nobody waits for slow readers
+    paused: bool = False
+    step_topic: str = ""  # a step ends when the set of this topic's next message is out; empty: the first topic
+    step_ms: float = 60.0  # the deadline of a set, after its message has arrived
 
 
 class Player(Source[PlayerConfig]):
     """A log's messages in order of arrival.
 
     Each new arrival time is announced by a `LogTime`: all that arrived before has been sent. So deadlines fall between
-    the same messages at any rate. Played live there is no such announcement, as with sensors.
+    the same messages at any rate. Each lap, and each seek, begins with a `Lap`. Played live there is neither, as with
+    sensors.
     """
+
+    commands = COMMANDS
 
     @classmethod
     def topics_written(cls, config: PlayerConfig) -> tuple[str, ...]:
-        """The log's sensor topics, and the log's time."""
-        return (*(config.topics or _open(config.log).topics), *(() if config.live else (LOGTIME,)))
+        """The log's sensor topics by their new names, the log's time and its laps."""
+        new = renamed(config.remap)
+        topics = (new.get(topic, topic) for topic in config.topics or _open(config.log).topics)
+        return (*topics, *(() if config.live else (LOGTIME, LAP)))
 
     @classmethod
     def files(cls, config: PlayerConfig) -> tuple[Any, ...]:
@@ -53,40 +68,104 @@ class Player(Source[PlayerConfig]):
 
     def open(self) -> None:
         """Look into the log. Raises NodeError for settings that cannot be."""
-        if self.config.rate < 0:
-            raise NodeError(f"rate is {self.config.rate}; write a number above 0, or 0 for as fast as possible")
-        self._log = _open(self.config.log)
-        unknown = sorted(set(self.config.topics) - set(self._log.topics))
+        config = self.config
+        if config.rate < 0:
+            raise NodeError(f"rate is {config.rate}; write a number above 0, or 0 for as fast as possible")
+        self._log = _open(config.log)
+        unknown = sorted({*config.topics, *renamed(config.remap)} - set(self._log.topics) - {"detections"})
         if unknown:
-            raise NodeError(f"{self.config.log} has no topic {unknown[0]!r}; it has {', '.join(self._log.topics)}")
+            raise NodeError(f"{config.log} has no topic {unknown[0]!r}; it has {', '.join(self._log.topics)}")
+        self._new_name = renamed(config.remap)
+        length_s = (self._log.end_ns - self._log.start_ns) / SECOND_NS
+        if not 0 <= config.start_s <= length_s:
+            raise NodeError(f"start {config.start_s:g} s: the log is {length_s:.2f} s long")
+        if config.end_s and config.end_s <= config.start_s:
+            raise NodeError(f"end {config.end_s:g} s: it lies before the start, {config.start_s:g} s")
+        self._until_ns = self._at(config.end_s) if config.end_s else LAST_NS
+        self._say_s = 0.0
+        self._deck = Deck(length_s, config.rate, config.paused)
+        topics = config.topics or self._log.topics
+        self._step_topic = config.step_topic or self._new_name.get(topics[0], topics[0])
 
-    def messages(self, stop: threading.Event) -> Iterator[Message]:
-        """Play until the end, or for ever with `loop`."""
-        shift = now_ns() - self._log.start_ns if self.config.live else 0
-        pace = _Pace(1.0 if self.config.live else self.config.rate)
-        last = 0
-        for message, lap in self._laps(stop):
-            moved = _moved(message, shift + lap)
-            arrival = moved.header.arrival_ns
-            if not pace.wait_until(arrival, stop):
-                return
-            if arrival > last and not self.config.live:
-                yield LogTime(Header(LOGTIME, arrival - 1, arrival - 1))
-            last = max(last, arrival)
-            yield moved
-        if last and not self.config.live:
-            yield LogTime(Header(LOGTIME, last, last))
+    def command(self, text: str) -> str:
+        """Pause, resume, step, seek, set the rate, or tell where it stands."""
+        if self.config.live and text.startswith("rate"):
+            raise NodeError("this log stands in for sensors; its rate is 1")
+        said = self._deck.command(text)
+        self.report(self.state, said)
+        return said
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of what could not be read."""
         return dict(self._log.refused) if hasattr(self, "_log") else {}
 
-    def _laps(self, stop: threading.Event) -> Iterator[tuple[Message, int]]:
-        """Messages with the time by which their lap lies after the first, read ahead by a thread."""
-        ready: queue.Queue[tuple[Message, int] | BaseException | None] = queue.Queue(AHEAD)
+    def messages(self, stop: threading.Event) -> Iterator[Message]:
+        """Play until the end, or as often as `loops` says."""
+        number = lap = 0
+        place_s = self.config.start_s
+        while not stop.is_set() and (not self.config.loops or lap < self.config.loops):
+            self._deck.begin()
+            if self.config.live:
+                yield from self._live(place_s, stop, wait=number > 0)
+            else:
+                yield from self._lap(number, place_s, stop)
+            number += 1
+            sought_s = self._deck.take_seek()
+            lap, place_s = (lap + 1, self.config.start_s) if sought_s is None else (lap, sought_s)
 
-        def put(item: tuple[Message, int] | BaseException | None) -> None:
-            while not stop.is_set():
+    def _lap(self, number: int, place_s: float, stop: threading.Event) -> Iterator[Message]:
+        """From `place_s` to the end, with the log's own stamps; ends early where a seek is asked for."""
+        place_ns = self._at(place_s) if place_s else 0  # what was captured before the log's first arrival counts too
+        begin_ns = self._log.start_ns
+        if math.isfinite(self.config.warm_up_s) and place_s:
+            begin_ns = max(begin_ns, place_ns - seconds_to_ns(self.config.warm_up_s))
+        yield Lap(Header(LAP, begin_ns, begin_ns), number, place_ns, self._until_ns)
+        last, step_end = 0, LAST_NS
+        for message in self._read(begin_ns, stop):
+            arrival = message.header.arrival_ns
+            if arrival > step_end:  # the set is out when its deadline has passed
+                yield LogTime(Header(LOGTIME, step_end, step_end))
+                step_end = LAST_NS
+                self._deck.stepped()
+            counts = arrival >= place_ns
+            if not self._may_play(arrival, stop, unseen=not counts):
+                return
+            if arrival > last:
+                yield LogTime(Header(LOGTIME, arrival - 1, arrival - 1))
+            last = max(last, arrival)
+            yield message
+            if message.header.source == self._step_topic and counts and step_end == LAST_NS and self._deck.stepping:
+                step_end = arrival + round(self.config.step_ms * MILLISECOND_NS)
+        if last:
+            yield LogTime(Header(LOGTIME, last, last))
+
+    def _live(self, place_s: float, stop: threading.Event, wait: bool) -> Iterator[Message]:
+        """From `place_s` to the end, as if it happened now."""
+        if wait:
+            stop.wait(GAP_NS / SECOND_NS)
+        anchor, shift_ns = None, 0
+        for message in self._read(self._at(place_s), stop):
+            arrival = message.header.arrival_ns
+            if not self._may_play(arrival, stop):
+                return
+            if anchor is None or self._deck.anchor != anchor:  # the first, and what follows a pause, happens now
+                anchor, shift_ns = self._deck.anchor, now_ns() - arrival
+            yield _moved(message, shift_ns)
+
+    def _may_play(self, arrival_ns: int, stop: threading.Event, unseen: bool = False) -> bool:
+        played = self._deck.may_play((arrival_ns - self._log.start_ns) / SECOND_NS, stop, unseen)
+        if time.monotonic() >= self._say_s:
+            self._say_s = time.monotonic() + SAY_S
+            self.report(self.state, self._deck.status())
+        return played
+
+    def _read(self, begin_ns: int, stop: threading.Event) -> Iterator[Message]:
+        """Messages by their new names, read ahead by a thread."""
+        ready: queue.Queue[Message | BaseException | None] = queue.Queue(AHEAD)
+        left = threading.Event()
+
+        def put(item: Message | BaseException | None) -> None:
+            while not (stop.is_set() or left.is_set()):
                 try:
                     return ready.put(item, timeout=0.2)
                 except queue.Full:
@@ -94,58 +173,60 @@ class Player(Source[PlayerConfig]):
 
         def read() -> None:
             try:
-                lap, lap_ns = 0, self._log.end_ns - self._log.start_ns + seconds_to_ns(0.1)
-                while not stop.is_set() and (lap == 0 or self.config.loop):
-                    for message in self._wanted():
-                        put((message, lap * lap_ns))
-                        if stop.is_set():
-                            return
-                    lap += 1
+                end_ns = self._until_ns + SETTLE_NS if self._until_ns < LAST_NS else None
+                for message in self._log.messages(begin_ns, end_ns, self.config.topics or None):
+                    put(_named(message, self._new_name))
+                    if stop.is_set() or left.is_set():
+                        return
                 put(None)
             except Exception as error:
                 put(error)
 
         threading.Thread(target=read, name="read ahead", daemon=True).start()
-        while not stop.is_set():
-            try:
-                item = ready.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        try:
+            while not stop.is_set():
+                try:
+                    item = ready.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            left.set()
 
-    def _wanted(self) -> Iterator[Message]:
-        first = self._log.start_ns + seconds_to_ns(self.config.start_s)
-        final = self._log.start_ns + seconds_to_ns(self.config.end_s) if self.config.end_s else self._log.end_ns
-        for message in self._log.messages():
-            if message.header.arrival_ns > final:
-                return
-            chosen = not self.config.topics or message.header.source in self.config.topics
-            if chosen and message.header.arrival_ns >= first:
-                yield message
+    def _at(self, seconds: float) -> int:
+        return self._log.start_ns + seconds_to_ns(seconds)
 
 
-class _Pace:
-    """Holds messages back until their time has come."""
+def renamed(remap: tuple[str, ...]) -> dict[str, str]:
+    """New topic names by old ones. Raises NodeError for what is no renaming."""
+    table: dict[str, str] = {}
+    for text in remap:
+        old, _, new = text.partition("=")
+        if not old or not new or "=" in new:
+            raise NodeError(f"remap {text!r}: write OLD=NEW, such as camera/left=camera/front")
+        if old.split("/")[0] != new.split("/")[0]:
+            raise NodeError(f"remap {text!r}: a {old.split('/')[0]} cannot be played as a {new.split('/')[0]}")
+        if old in table or new in table.values():
+            raise NodeError(f"remap {text!r}: one of its topics is renamed twice")
+        table[old] = new
+    return table
 
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._began: tuple[float, int] | None = None
 
-    def wait_until(self, stamp_ns: int, stop: threading.Event) -> bool:
-        """False where `stop` was set first."""
-        if self._rate:
-            began_s, first_ns = self._began = self._began or (time.monotonic(), stamp_ns)
-            stop.wait(max(0.0, began_s + (stamp_ns - first_ns) / 1e9 / self._rate - time.monotonic()))
-        return not stop.is_set()
+def _named(message: Message, new_name: dict[str, str]) -> Message:
+    header = message.header
+    new = new_name.get(header.source)
+    if new is None:
+        return message
+    return replace(
+        message, header=replace(header, source=new, frame=new if header.frame == header.source else header.frame)
+    )
 
 
 def _moved(message: Message, by_ns: int) -> Message:
-    if not by_ns:
-        return message
     header = message.header
     moved = replace(header, capture_ns=header.capture_ns + by_ns, arrival_ns=header.arrival_ns + by_ns)
     return replace(message, header=moved)

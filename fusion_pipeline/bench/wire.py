@@ -23,6 +23,7 @@ from fusion_pipeline.messages import (
     Header,
     Health,
     Hop,
+    Lap,
     LidarScan,
     LogTime,
     Message,
@@ -76,7 +77,7 @@ def samples() -> tuple[Message, ...]:
         SensorSet(_header("set"), (scan,), (camera,), (audio,), (ego,), (Missing("camera/rear", "silent"),)),
         Detections(_header("detections"), *found, (ego,)), Tracks(_header("tracks"), *found, (ego,)),
         Health(_header("health/lidar"), "lidar", 42, "ready", "fine", timings, *[counts] * 4),
-        LogTime(_header("logtime")),
+        LogTime(_header("logtime")), Lap(_header("lap/player"), 2, 10, 11),
     )  # fmt: skip
 
 

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fusion_pipeline.cli.errors import UserError
 
+if TYPE_CHECKING:
+    from fusion_pipeline.logs.reader import Log
+    from fusion_pipeline.rig import Rig
+
 DIFFERS = 3  # exit code where --check finds a difference
+BEGINS, ENDS = ("sensors", "detections"), ("sets", "detections", "tracks")
+RATES = (0.1, 1000.0)
 
 
 def replay(
     log: Annotated[Path, typer.Argument(help="KITTI drive, KITTI object folder, or MCAP file.", show_default=False)],
-    rate: Annotated[str, typer.Option("--rate", help='Times real time, such as 0.5; or "max".')] = "max",
+    rate: Annotated[str, typer.Option("--rate", help='Times real time, 0.1 to 1000; or "max".')] = "max",
+    start: Annotated[float, typer.Option("--start", help="Seconds after the first message.", min=0.0)] = 0.0,
+    end: Annotated[float, typer.Option("--end", help="Seconds after the first message; 0 its end.", min=0.0)] = 0.0,
+    warm_up: Annotated[
+        str, typer.Option("--warm-up", help='Seconds played unseen before the start, and each seek; or "all".')
+    ] = "2",
+    loops: Annotated[int, typer.Option("--loops", help="How often; 0 until Ctrl-C. Each is the same.", min=0)] = 1,
+    paused: Annotated[bool, typer.Option("--paused", help="Begin paused.")] = False,
+    topics: Annotated[
+        list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.", show_default=False)
+    ] = None,
+    remap: Annotated[
+        list[str] | None, typer.Option("--remap", help="OLD=NEW topic; may be repeated.", show_default=False)
+    ] = None,
+    begin: Annotated[
+        str, typer.Option("--from", help='"sensors", or "detections": the recorded ones into the tracker.')
+    ] = "sensors",
+    until: Annotated[str, typer.Option("--to", help='"sets", "detections" or "tracks": where it ends.')] = "tracks",
     model: Annotated[
         Path | None,
         typer.Option("--model", help="ONNX file or manifest; default: the shipped.", show_default=False),
@@ -31,65 +55,141 @@ def replay(
             "--check", help="Compare with these earlier lines; exit code 3 if they differ.", show_default=False
         ),
     ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option("--tolerance", help="FIELD=VALUE for --check; may be repeated.", show_default=False),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw now and then into this .png.", show_default=False)
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="PROCESS.KEY=VALUE; may be repeated.", show_default=False)
     ] = None,
+    cpus: Annotated[
+        str, typer.Option("--cpus", help="Pin the processes to these cores in turn, such as 0,1.", show_default=False)
+    ] = "",
     threads: Annotated[int, typer.Option("--threads", help="For the network.", min=1)] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table; only errors.")] = False,
 ) -> None:
     """Play a recorded log through the same graph and write what it finds.
 
-    Nothing is lost and deadlines run on the log's own time, so that the same log gives the same boxes at any rate.
+    Nothing is lost and deadlines run on the log's own time, so that the same log gives the same boxes at any rate. A
+    part of a log (--start, --end) gives the same lines as the whole log does there, with --warm-up all; with a shorter
+    one tracks begin anew. While it runs: space pauses, . steps by one set, arrows seek and change the rate; from
+    another terminal, `fusion player`.
     """
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
     from fusion_pipeline.logs.reader import open_log
     from fusion_pipeline.manifest import DEFAULT_MODEL
+    from fusion_pipeline.metrics.likeness import tolerances_of
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
+    from nodes.player import PlayerConfig, renamed
 
+    _one_of("--from", begin, BEGINS)
+    _one_of("--to", until, ENDS)
+    tolerances = tolerances_of(tolerance or ())
     if check is not None and not check.is_file():
         raise UserError(f"--check {check} does not exist; write it with --out in a run that was right")
+    if check is not None and loops != 1:
+        raise UserError("--check compares one lap; leave out --loops")
+    if begin == "detections" and until != "tracks":
+        raise UserError(f"--from detections --to {until}: nothing lies between; choose --to tracks")
     opened = open_log(log)
+    play = PlayerConfig(log, start_s=start, end_s=end, warm_up_s=_warm_up(warm_up), loops=loops, paused=paused,
+                        remap=tuple(remap or ()))  # fmt: skip
+    chosen = ("detections",) if begin == "detections" else _chosen(opened, topics or ())
+    new_name = renamed(play.remap)
     folder = output_folder("replay")
     if check is not None and out is None:
         out = folder / "sets.jsonl"
     if rig is None:
         rig = folder / "rig.toml"
-        rig.write_text(to_toml(opened.rig), encoding="utf-8")
+        rig.write_text(to_toml(_renamed_rig(opened.rig, new_name)), encoding="utf-8")
     graph = load_graph(
         LAUNCH_FILES / "replay.py",
         log=log,
         rig=rig,
-        topics=opened.topics,
+        topics=chosen,
         model=model or DEFAULT_MODEL,
         rate=_rate(rate),
         out=out,
         threads=threads,
         picture=picture,
+        play=play,
+        begin=begin,
+        end=until,
+        cpus=_cores(cpus),
     )
-    run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet)
+    run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player")
     if check is not None and out is not None:
         from fusion_pipeline.metrics.likeness import compared
 
-        found = compared(check, out)
+        begun = opened.start_ns + round(start * 1e9) if start else None
+        ended = opened.start_ns + round(end * 1e9) if end else None
+        found = compared(check, out, tolerances, begun, ended)
         for text in found.lines():
             typer.echo(text)
         if not found.same:
             raise typer.Exit(DIFFERS)
 
 
+def _chosen(log: Log, topics: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """The topics to play, in the log's order. Raises UserError."""
+    from fusion_pipeline.overrides import nearest
+
+    for topic in topics:
+        if topic not in log.topics:
+            raise UserError(f"--topic {topic}: {nearest('topic', topic, log.topics)}")
+    return tuple(topic for topic in log.topics if not topics or topic in topics)
+
+
+def _renamed_rig(rig: Rig, new_name: dict[str, str]) -> Rig:
+    """The rig with its sensors called as their topics are."""
+
+    def named(mounts: Any) -> dict[str, Any]:
+        return {new_name.get(topic, topic): mount for topic, mount in mounts.items()}
+
+    return replace(rig, lidars=named(rig.lidars), cameras=named(rig.cameras), audios=named(rig.audios))
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"{option} {value}: choose one of {', '.join(known)}")
+
+
 def _rate(text: str) -> float:
     """Times real time; 0 for "max". Raises UserError."""
     if text == "max":
         return 0.0
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 < rate < float("inf"):
-        raise UserError(f'--rate {text}: write a number above 0, such as 0.5 or 10, or "max"')
+    rate = _number(text)
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UserError(f'--rate {text}: write a number from {RATES[0]:g} to {RATES[1]:g}, or "max"')
     return rate
+
+
+def _warm_up(text: str) -> float:
+    seconds = float("inf") if text == "all" else _number(text)
+    if not seconds >= 0:
+        raise UserError(f'--warm-up {text}: write seconds, such as 2, or "all"')
+    return seconds
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    import os
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    known = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    wrong = [name for name in names if not name.isdigit() or int(name) not in known]
+    if wrong:
+        has = ", ".join(map(str, known)) or "none that can be chosen"
+        raise UserError(f"--cpus {text}: this machine has no core {wrong[0]}; it has {has}")
+    return tuple(int(name) for name in names)

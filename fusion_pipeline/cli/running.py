@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusion_pipeline.cli.errors import UserError
 from fusion_pipeline.graph import Graph
 from fusion_pipeline.messages import Message
 from fusion_pipeline.supervisor import Supervisor, run
+
+if TYPE_CHECKING:
+    from fusion_pipeline.dashboard.live import LiveView
 
 
 def run_graph(
@@ -18,14 +23,20 @@ def run_graph(
     output: Path | None = None,
     on_message: Callable[[Message], None] = lambda message: None,
     show: bool = True,
+    player: str = "",
 ) -> Supervisor:
     """Run `graph` until it ends, Ctrl-C, or `for_s` seconds have passed; with `show`, its table and summary.
 
-    Logs and the effective configuration go to `output`. Raises UserError where a process was given up.
+    Logs and the effective configuration go to `output`. While there is a table, keys go to the process `player`.
+    Raises UserError where a process was given up.
     """
     from fusion_pipeline.dashboard.live import LiveView
 
-    with Supervisor(graph, output, name) as supervisor, LiveView(supervisor, show) as view:
+    with contextlib.ExitStack() as stack:
+        supervisor = stack.enter_context(Supervisor(graph, output, name))
+        view = stack.enter_context(LiveView(supervisor, show))
+        if player and view.on_screen:
+            _listen_to_keys(stack, supervisor.controls[player], view)
 
         def take(message: Message) -> None:
             view.feed(message)
@@ -39,3 +50,18 @@ def run_graph(
         reasons = "; ".join(f"{child.process.label}: {child.reason}" for child in supervisor.failed)
         raise UserError(f"{reasons} (logs are in {supervisor.output})")
     return supervisor
+
+
+def _listen_to_keys(stack: contextlib.ExitStack, control: str, view: LiveView) -> None:
+    from fusion_pipeline.cli.keys import HINT, keyboard
+    from fusion_pipeline.control import ControlError, ask
+
+    def tell(word: str) -> None:
+        try:
+            said = ask(control, word)
+        except ControlError as error:
+            said = str(error)
+        view.hint = f"{said}; {HINT}"
+
+    if stack.enter_context(keyboard(tell)):
+        view.hint = HINT

@@ -32,8 +32,15 @@ VERBS: dict[str, Verb] = {
         (
             "fusion replay drives/2011_09_26_drive_0052_sync --rate 1 --out sets.jsonl",
             "fusion replay log.mcap --rate max",
-            "fusion replay log.mcap --check reference.jsonl",
+            "fusion replay log.mcap --check reference.jsonl --tolerance center_m=0.05",
+            "fusion replay log.mcap --start 20 --end 30 --loops 0 --rate 0.5",
+            "fusion replay log.mcap --from detections --set tracker.min_hits=3",
         ),
+    ),
+    "player": Verb(
+        f"{_CLI}.player:player",
+        "Pause, step, seek or change the rate of a replay that runs.",
+        ("fusion player pause", "fusion player step 10", "fusion player seek 12.5", "fusion player rate 0.5"),
     ),
     "record": Verb(
         f"{_CLI}.record:record",

@@ -50,6 +50,7 @@ class LiveView:
         self._began = self._drawn = time.monotonic()
         self._last_event: Event | None = None
         self._seen_first = False
+        self.hint = "Ctrl-C ends the run"  # the table's last line
 
     def __enter__(self) -> Self:
         if self._show and not self._plain:
@@ -60,6 +61,11 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether there is a table that renews itself, rather than lines or nothing."""
+        return self._show and not self._plain
 
     @property
     def elapsed_s(self) -> float:
@@ -95,7 +101,7 @@ class LiveView:
                 side_by_side.append(sounds_table(self.board.last))
             parts.append(Columns(side_by_side))
             parts.append(Text.assemble(*(_end_to_end(timing) for timing in self.board.end_to_end())))
-        parts.append(Text("Ctrl-C ends the run", style="dim"))
+        parts.append(Text(self.hint, style="dim"))
         return Group(*parts)
 
     def line(self) -> str:

@@ -72,10 +72,20 @@ class Inference:
     """Runs the stages of a manifest. One call at a time."""
 
     def __init__(
-        self, manifest: Manifest, reader: SceneReader, phases: tuple[Phase, ...], networks: tuple[Network, ...]
+        self,
+        manifest: Manifest,
+        reader: SceneReader,
+        phases: tuple[Phase, ...],
+        networks: tuple[Network, ...],
+        sweeps: Sequence[Sweeps] = (),
     ):
         self.manifest = manifest
-        self._reader, self._phases, self._networks = reader, phases, networks
+        self._reader, self._phases, self._networks, self._sweeps = reader, phases, networks, sweeps
+
+    def forget(self) -> None:
+        """Remember no earlier sweep: the next set is the first of another drive."""
+        for sweeps in self._sweeps:
+            sweeps.clear()
 
     @classmethod
     def load(
@@ -108,7 +118,7 @@ class Inference:
         )
         kinds = {type(stage) for stage in manifest.stages}
         reader = SceneReader(rig, points=bool(kinds & {BevRasterize, LiftToBoxes}), pictures=ImageResize in kinds)
-        return cls(manifest, reader, phases, tuple(networks.values()))
+        return cls(manifest, reader, phases, tuple(networks.values()), steps.sweeps)
 
     def describe(self) -> str:
         """What the networks really run on, for health."""
@@ -149,6 +159,7 @@ class _Steps:
 
     def __init__(self, manifest: Manifest, rig: Rig, networks: dict[str, Network], min_score: float | None) -> None:
         self._manifest, self._rig, self._networks, self._min_score = manifest, rig, networks, min_score
+        self.sweeps: list[Sweeps] = []
         self._per_view: set[str] = set()
         self._known = {"present"}
         self._senses: dict[str, frozenset[str]] = {}  # which of PRESENT a tensor is made of
@@ -167,6 +178,7 @@ class _Steps:
         if isinstance(stage, BevRasterize):
             self._make(stage.out, "lidar")
             sweeps = Sweeps()
+            self.sweeps.append(sweeps)
             raster = BevRaster(reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
             return lambda work: _rastered(work, stage, raster, sweeps)

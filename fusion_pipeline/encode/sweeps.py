@@ -30,6 +30,10 @@ class Sweeps:
     def __init__(self) -> None:
         self._kept: deque[_Sweep] = deque(maxlen=KEPT)
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
     def __call__(self, instant_ns: int, points_m: Floats, egos: tuple[EgoMotion, ...]) -> tuple[Floats, ...]:
         """Points (K, 3) of the earlier sweeps in the vehicle frame of `instant_ns`, newest first; then keeps this one.
 

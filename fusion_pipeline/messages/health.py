@@ -54,3 +54,16 @@ class LogTime:
     """A player's promise during replay: every message that arrived up to `header.arrival_ns` has been sent."""
 
     header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """A replay begins anew, at its start or elsewhere in its log: whoever reads it forgets what came before.
+
+    Sets count as results where `from_ns <= capture_ns < until_ns`; those before only warm up what has a memory.
+    """
+
+    header: Header  # stamped with the log's time at which reading begins
+    number: int  # 0 for the first
+    from_ns: int
+    until_ns: int

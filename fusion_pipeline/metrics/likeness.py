@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,33 @@ class Likeness:
         yield "the same" if self.same else f"not the same; the first difference is in the set at {self.first_ns}"
 
 
-def compared(reference: Path, found: Path, tolerances: Mapping[str, float] = TOLERANCES) -> Likeness:
-    """What `found` has otherwise than `reference`, both as `--out` writes them. Raises LikenessError or OSError."""
+def tolerances_of(texts: Iterable[str]) -> dict[str, float]:
+    """TOLERANCES with what ["center_m=0.05"] says of some fields. Raises LikenessError."""
+    table = dict(TOLERANCES)
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if name not in FIELDS or not number >= 0:
+            raise LikenessError(f"tolerance {text!r}: write FIELD=VALUE with one of {', '.join(FIELDS)}, and 0 or more")
+        table[name] = number
+    return table
+
+
+def compared(
+    reference: Path,
+    found: Path,
+    tolerances: Mapping[str, float] = TOLERANCES,
+    from_ns: int | None = None,
+    until_ns: int | None = None,
+) -> Likeness:
+    """What `found` has otherwise than `reference`, both as `--out` writes them; of the reference only the sets with
+    `from_ns <= stamp < until_ns`. Raises LikenessError or OSError.
+    """
     old, new = _sets(reference), _sets(found)
+    old = {s: r for s, r in old.items() if (from_ns is None or s >= from_ns) and (until_ns is None or s < until_ns)}
     out = Likeness(missing_sets=sorted(old.keys() - new.keys()), extra_sets=sorted(new.keys() - old.keys()))
     for stamp in sorted(old.keys() & new.keys()):
         before = _weight(out)

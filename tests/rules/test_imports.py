@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("trace",),
     ("node",),
     ("graph", "overrides"),
+    ("laps", "control"),
     ("process", "heartbeat", "rundir"),
     ("supervisor",),
     ("bench", "dashboard", "train"),

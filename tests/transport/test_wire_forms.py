@@ -24,6 +24,7 @@ from fusion_pipeline.messages import (
     Header,
     Health,
     Hop,
+    Lap,
     LidarScan,
     LogTime,
     Message,
@@ -107,7 +108,7 @@ messages = st.one_of(
               _some(st.builds(Missing, words, words))),
     st.builds(Health, _header("health/x"), words, times, st.sampled_from(STATES), words, _some(timings),
               counts, counts, counts, counts),
-    st.builds(LogTime, _header("logtime")),
+    st.builds(LogTime, _header("logtime")), st.builds(Lap, _header("lap/x"), times, times, times),
 )  # fmt: skip
 
 

@@ -1,0 +1,63 @@
+"""Words for a running process, such as "pause" for a player: asked through a socket in the run's private folder.
+
+Only this user can enter that folder. One line in, one line out, one caller at a time; what is no command is answered
+with the reason, and cannot disturb the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+
+LONGEST = 4096  # bytes of a question or an answer
+PATIENCE_S = 5.0
+OK, NO = "ok ", "no "
+
+
+class ControlError(RuntimeError):
+    """A process that refused a command or did not answer; the message says why."""
+
+
+class ControlServer(threading.Thread):
+    """Answers at `path` with what `answer` makes of each question, until the process ends."""
+
+    def __init__(self, path: str, answer: Callable[[str], str]) -> None:
+        """Raises OSError where the socket cannot be made."""
+        super().__init__(name="control", daemon=True)
+        self._answer = answer
+        Path(path).unlink(missing_ok=True)  # of a predecessor that was killed
+        self._listener = Listener(path, "AF_UNIX")
+
+    def run(self) -> None:
+        """Serve for ever."""
+        while True:
+            with contextlib.suppress(OSError, EOFError), self._listener.accept() as caller:
+                self._serve(caller)
+
+    def _serve(self, caller: Connection) -> None:
+        if not caller.poll(PATIENCE_S):
+            return
+        text = caller.recv_bytes(LONGEST).decode(errors="replace")
+        try:
+            said = OK + self._answer(text)
+        except Exception as error:  # whatever it is, the caller is told, and the process goes on
+            said = NO + (str(error) or type(error).__name__)
+        caller.send_bytes(said.encode()[:LONGEST])
+
+
+def ask(path: str, text: str) -> str:
+    """The answer of the process that listens at `path`. Raises ControlError."""
+    try:
+        with Client(path, "AF_UNIX") as line:
+            line.send_bytes(text.encode()[:LONGEST])
+            if not line.poll(PATIENCE_S):
+                raise ControlError(f"no answer to {text!r} within {PATIENCE_S:.0f} s; is the process stopped?")
+            said = line.recv_bytes(LONGEST).decode(errors="replace")
+    except (OSError, EOFError) as error:
+        raise ControlError("the process does not listen; it may be starting or have ended") from error
+    if not said.startswith(OK):
+        raise ControlError(said.removeprefix(NO))
+    return said.removeprefix(OK)
