@@ -9,7 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from fusion_pipeline.messages import Boxes, Detections, Message, SensorSet, SourceStamp, Tracks
+from fusion_pipeline.messages import (
+    AudioChunk,
+    Boxes,
+    CameraFrame,
+    Detections,
+    EgoMotion,
+    LidarScan,
+    Message,
+    SensorSet,
+    SourceStamp,
+    Tracks,
+)  # fmt: skip
 from fusion_pipeline.messages.detections import MODALITIES
 
 
@@ -40,7 +51,9 @@ def line(found: Detections | Tracks | SensorSet) -> str:
 def _unseen(found: SensorSet) -> Detections:
     """A set before any network has looked at it."""
     at = found.header.capture_ns
-    heads = [part.header for part in (*found.lidars, *found.cameras, *found.audios, *found.egos)]
+    parts: tuple[LidarScan | CameraFrame | AudioChunk | EgoMotion, ...]
+    parts = (*found.lidars, *found.cameras, *found.audios, *found.egos)
+    heads = [part.header for part in parts]
     sources = tuple(SourceStamp(head.source, head.capture_ns, head.capture_ns - at) for head in heads)
     missing = tuple(f"{item.source}: {item.reason}" for item in found.missing)
     return Detections(found.header, (), Boxes.empty(), (), sources, missing)

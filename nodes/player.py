@@ -69,18 +69,10 @@ class Player(Source[PlayerConfig]):
     def open(self) -> None:
         """Look into the log. Raises NodeError for settings that cannot be."""
         config = self.config
-        if config.rate < 0:
-            raise NodeError(f"rate is {config.rate}; write a number above 0, or 0 for as fast as possible")
         self._log = _open(config.log)
-        unknown = sorted({*config.topics, *renamed(config.remap)} - set(self._log.topics) - {"detections"})
-        if unknown:
-            raise NodeError(f"{config.log} has no topic {unknown[0]!r}; it has {', '.join(self._log.topics)}")
+        refuse_impossible(config, self._log)
         self._new_name = renamed(config.remap)
         length_s = (self._log.end_ns - self._log.start_ns) / SECOND_NS
-        if not 0 <= config.start_s <= length_s:
-            raise NodeError(f"start {config.start_s:g} s: the log is {length_s:.2f} s long")
-        if config.end_s and config.end_s <= config.start_s:
-            raise NodeError(f"end {config.end_s:g} s: it lies before the start, {config.start_s:g} s")
         self._until_ns = self._at(config.end_s) if config.end_s else LAST_NS
         self._say_s = 0.0
         self._deck = Deck(length_s, config.rate, config.paused)
@@ -199,6 +191,20 @@ class Player(Source[PlayerConfig]):
 
     def _at(self, seconds: float) -> int:
         return self._log.start_ns + seconds_to_ns(seconds)
+
+
+def refuse_impossible(config: PlayerConfig, log: Log) -> None:
+    """Raises NodeError for settings that `log` does not allow."""
+    if config.rate < 0:
+        raise NodeError(f"rate is {config.rate}; write a number above 0, or 0 for as fast as possible")
+    unknown = sorted({*config.topics, *renamed(config.remap)} - set(log.topics) - {"detections"})
+    if unknown:
+        raise NodeError(f"{config.log} has no topic {unknown[0]!r}; it has {', '.join(log.topics)}")
+    length_s = (log.end_ns - log.start_ns) / SECOND_NS
+    if not 0 <= config.start_s <= length_s:
+        raise NodeError(f"start {config.start_s:g} s: the log is {length_s:.2f} s long")
+    if config.end_s and config.end_s <= config.start_s:
+        raise NodeError(f"end {config.end_s:g} s: it lies before the start, {config.start_s:g} s")
 
 
 def renamed(remap: tuple[str, ...]) -> dict[str, str]:

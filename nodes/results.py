@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.messages import Detections, Lap, Message, SensorSet, Tracks
@@ -21,7 +22,7 @@ class ResultsConfig:
 class Results(Stage[ResultsConfig]):
     """Tracks in, lines out; a full disk is reported and counted, and does not stop the graph."""
 
-    reads = (Tracks,)
+    reads: ClassVar[tuple[type[Message], ...]] = (Tracks,)
 
     @classmethod
     def products(cls, config: ResultsConfig) -> tuple[Path, ...]:

@@ -85,7 +85,7 @@ def replay(
     from fusion_pipeline.metrics.likeness import tolerances_of
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
-    from nodes.player import PlayerConfig, renamed
+    from nodes.player import PlayerConfig, refuse_impossible, renamed
 
     _one_of("--from", begin, BEGINS)
     _one_of("--to", until, ENDS)
@@ -99,7 +99,8 @@ def replay(
     opened = open_log(log)
     play = PlayerConfig(log, start_s=start, end_s=end, warm_up_s=_warm_up(warm_up), loops=loops, paused=paused,
                         remap=tuple(remap or ()))  # fmt: skip
-    chosen = ("detections",) if begin == "detections" else _chosen(opened, topics or ())
+    chosen = _recorded_detections(log) if begin == "detections" else _chosen(opened, topics or ())
+    refuse_impossible(play, opened)
     new_name = renamed(play.remap)
     folder = output_folder("replay")
     if check is not None and out is None:
@@ -143,6 +144,15 @@ def _chosen(log: Log, topics: tuple[str, ...] | list[str]) -> tuple[str, ...]:
         if topic not in log.topics:
             raise UserError(f"--topic {topic}: {nearest('topic', topic, log.topics)}")
     return tuple(topic for topic in log.topics if not topics or topic in topics)
+
+
+def _recorded_detections(log: Path) -> tuple[str, ...]:
+    """The topic to play with --from detections. Raises UserError."""
+    from fusion_pipeline.logs.card import card
+
+    if "detections" not in (row.topic for row in card(log).rows):
+        raise UserError(f"--from detections: {log} has none recorded; `fusion record` keeps them in an .mcap file")
+    return ("detections",)
 
 
 def _renamed_rig(rig: Rig, new_name: dict[str, str]) -> Rig:
