@@ -18,6 +18,10 @@ class LogError(ValueError):
     """A log that cannot be read; the message names the file, what is wrong with it and what to do."""
 
 
+class FormError(ValueError):
+    """A message that cannot be turned into ours; short enough for a refusal count."""
+
+
 class Log(Protocol):
     """A recording. Opening one reads no sensor data."""
 

@@ -51,16 +51,10 @@ class Ouster:
         if self.config.source.startswith(UDP):
             udp_address(self.config.source)
         try:
-            from ouster.sdk import core
-        except ImportError as error:
-            raise SetupError("an Ouster needs ouster-sdk; pip install 'fusion-pipeline[live]'") from error
-        try:
-            self._info = core.SensorInfo(self.config.metadata.read_text())
-        except (OSError, RuntimeError, ValueError) as error:
-            raise SetupError(
-                f"{self.config.metadata} is no Ouster metadata: {error}; fetch it with "
-                "`curl http://SENSOR/api/v1/sensor/metadata -o ouster.json`"
-            ) from error
+            text = self.config.metadata.read_text()
+        except (OSError, ValueError) as error:
+            raise SetupError(f"{self.config.metadata} cannot be read: {error}") from error
+        self._info = _info(text, str(self.config.metadata))
 
     def messages(self, stop: threading.Event) -> Iterator[LidarScan]:
         """Scans until `stop` is set or the file ends."""
@@ -80,6 +74,28 @@ class Ouster:
                 yield turn.take(packet) if packet is not None else None
             if (scan := turn.finish()) is not None:
                 yield scan
+
+
+def _info(text: str, where: str) -> Any:
+    try:
+        from ouster.sdk import core
+    except ImportError as error:
+        raise SetupError("an Ouster needs ouster-sdk; pip install 'fusion-pipeline[live]'") from error
+    try:
+        return core.SensorInfo(text)
+    except (RuntimeError, ValueError) as error:
+        raise SetupError(
+            f"{where} is no Ouster metadata: {error}; fetch it with "
+            "`curl http://SENSOR/api/v1/sensor/metadata -o ouster.json`"
+        ) from error
+
+
+def turns(config: OusterConfig, metadata: str, counts: Counter[str]) -> _Turn:
+    """For packets that come from elsewhere, such as a bag: `take` each, `finish` at the end. Raises SetupError.
+
+    `metadata` is the sensor's, as JSON text; the one that `config` names is not read.
+    """
+    return _Turn(config, _info(metadata, "the bag's metadata"), counts)
 
 
 class _Turn:

@@ -123,6 +123,13 @@ class Velodyne:
             yield from turn.finish()
 
 
+def turns(config: VelodyneConfig, counts: Counter[str]) -> _Turn:
+    """For packets that come from elsewhere, such as a bag: `take` each, `finish` at the end. Raises SetupError."""
+    driver = Velodyne(config, lambda *_: None)
+    driver.prepare()
+    return _Turn(config, driver._decoder_config, counts)
+
+
 class _Turn:
     """Packets gathered into scans."""
 

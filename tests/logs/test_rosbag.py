@@ -188,9 +188,17 @@ def test_compressed_pictures_are_decoded_or_refused() -> None:
     picture = np.full((24, 32, 3), 90, np.uint8)
     data = cv2.imencode(".png", picture)[1].ravel()
     found = compressed_of(kind(header=Makes("ros2").header("c"), format="png", data=data), "camera/a", 0)
-    np.testing.assert_array_equal(found.data, picture)
-    with pytest.raises(FormError, match="damaged png picture"):
-        compressed_of(kind(header=Makes("ros2").header("c"), format="png", data=data[:40]), "camera/a", 0)
+    assert (found.encoding, found.height_px, found.width_px) == ("png", 24, 32)
+    np.testing.assert_array_equal(cv2.imdecode(found.data, cv2.IMREAD_COLOR), picture)
+    jpeg = cv2.imencode(".jpg", picture)[1].ravel()
+    found = compressed_of(kind(header=Makes("ros2").header("c"), format="jpeg", data=jpeg), "camera/a", 0)
+    assert (found.encoding, found.height_px, found.width_px) == ("jpeg", 24, 32)
+    webp = cv2.imencode(".webp", picture)[1].ravel()
+    found = compressed_of(kind(header=Makes("ros2").header("c"), format="webp", data=webp), "camera/a", 0)
+    assert (found.encoding, found.data.shape) == ("bgr8", (24, 32, 3))
+    for short in (data[:20], data[:40], jpeg[:30], jpeg[: len(jpeg) // 2], webp[:30]):
+        with pytest.raises(FormError, match="picture"):
+            compressed_of(kind(header=Makes("ros2").header("c"), format="png", data=short), "camera/a", 0)
 
 
 def test_a_cut_off_bag_is_said_in_a_line(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ ALLOWED = {
     ("topics", "messages"), ("manifest", "operations"), ("results", "messages"),  # tables of what lies beside
     ("detect", "encode"),  # a manifest's stages are encoders and decoders in one chain
     ("sensors", "world"),  # simulated sensors
+    ("logs", "sensors"),  # recorded packets are decoded by their drivers
+    ("logs", "align"),  # sensor sets of a log, for notebooks
     ("graph", "overrides"), ("overrides", "graph"),  # --set is part of reading a graph
     ("process", "heartbeat"),  # a process has one
     ("train", "bench"),  # a trained network is judged in figures
@@ -43,12 +45,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("fusion_pipeline.detect.network",),
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
-    "rosbags": ("fusion_pipeline.logs",),
+    "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
     "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay"),  # the baseline is its bare reader
     "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
-    "soundfile": ("fusion_pipeline.sensors", "fusion_pipeline.world"),
+    "soundfile": ("fusion_pipeline.sensors", "fusion_pipeline.world", "fusion_pipeline.logs"),
     "msgpack": ("fusion_pipeline.transport", "fusion_pipeline.bench.wire"),
 }  # fmt: skip
 HEAVY = ("zmq", "onnxruntime", "open3d", "torch", "mcap", "foxglove", "cv2", "numba", "scipy", "sounddevice", "ouster")

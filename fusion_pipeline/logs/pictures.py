@@ -1,0 +1,115 @@
+"""Pictures as other systems store them, as ours: raw encodings to colours, sizes of compressed files."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.logs.reader import FormError
+from fusion_pipeline.messages import CameraFrame, Header
+
+PLAIN = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "mono8": 1, "8UC1": 1, "rgba8": 4, "bgra8": 4, "8UC4": 4}
+GREY_16 = ("mono16", "16UC1")
+BAYER = {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}  # OpenCV names them by the second row's second pixel
+YUV = {"yuv422": "UYVY", "uyvy": "UYVY", "yuv422_yuy2": "YUY2", "yuyv": "YUY2", "yuy2": "YUY2"}
+PLANES = {"nv12": "NV12", "nv21": "NV21"}
+MOST_PIXELS = 1 << 28
+
+
+def raw_frame(
+    header: Header, encoding: str, height: int, width: int, step: int, data: Bytes, big_endian: bool
+) -> CameraFrame:
+    """A raw picture (n,) whose rows are `step` bytes apart, as bgr8, rgb8 or mono8. Raises FormError."""
+    if not 0 < height * width <= MOST_PIXELS:
+        raise FormError("picture of no size")
+    lines = height * 3 // 2 if encoding in PLANES else height
+    if step <= 0 or lines * step > len(data):
+        raise FormError(f"{encoding} picture whose size does not fit its bytes")
+    try:
+        picture, name = _pixels(data[: lines * step].reshape(lines, step), encoding, height, width, big_endian)
+    except FormError:
+        raise
+    except Exception:  # OpenCV refuses by errors of its own
+        raise FormError(f"{encoding} picture whose size does not fit its bytes") from None
+    return CameraFrame(header, name, height, width, np.ascontiguousarray(picture))
+
+
+def _pixels(rows: Bytes, encoding: str, height: int, width: int, big: bool) -> tuple[Bytes, str]:
+    if encoding in PLAIN:
+        channels = PLAIN[encoding]
+        picture = rows[:, : width * channels].reshape(height, width, channels)
+        if channels == 4:
+            return picture[:, :, :3], "rgb8" if encoding == "rgba8" else "bgr8"
+        return picture, "mono8" if channels == 1 else "bgr8" if encoding == "8UC3" else encoding
+    if encoding in GREY_16:
+        return _upper(rows[:, : 2 * width], big)[:, :, None], "mono8"
+    if encoding in ("rgb16", "bgr16"):
+        return _upper(rows[:, : 6 * width], big).reshape(height, width, 3), f"{encoding[:3]}8"
+    import cv2
+
+    kind, _, pattern = encoding.partition("_")
+    if kind == "bayer" and pattern[:4] in BAYER and pattern[4:] in ("8", "16"):
+        mosaic = rows[:, :width] if pattern[4:] == "8" else _upper(rows[:, : 2 * width], big)
+        code = getattr(cv2, f"COLOR_Bayer{BAYER[pattern[:4]]}2BGR")
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(mosaic), code), np.uint8), "bgr8"
+    if encoding in YUV:
+        pairs = np.ascontiguousarray(rows[:, : 2 * width]).reshape(height, width, 2)
+        return np.asarray(cv2.cvtColor(pairs, getattr(cv2, f"COLOR_YUV2BGR_{YUV[encoding]}")), np.uint8), "bgr8"
+    if encoding in PLANES:
+        planes = np.ascontiguousarray(rows[:, :width])
+        return np.asarray(cv2.cvtColor(planes, getattr(cv2, f"COLOR_YUV2BGR_{PLANES[encoding]}")), np.uint8), "bgr8"
+    raise FormError(f"pictures in {encoding[:30]}")
+
+
+def _upper(rows: Bytes, big: bool) -> Bytes:
+    """The upper eight bits of 16."""
+    return np.asarray(np.ascontiguousarray(rows).view(">u2" if big else "<u2") >> 8, np.uint8)
+
+
+def compressed_frame(header: Header, data: Bytes) -> CameraFrame:
+    """A JPEG or PNG file's bytes (n,) as they are, its size read from its head. Raises FormError."""
+    encoding, height, width = picture_size(data)
+    if not whole(data):
+        raise FormError(f"damaged {encoding} picture")
+    return CameraFrame(header, encoding, height, width, data)
+
+
+def picture_size(data: Bytes) -> tuple[str, int, int]:
+    """ "jpeg" or "png", height and width of a picture's file (n,). Raises FormError for anything else."""
+    head = data[:24].tobytes()
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:24])
+        found = "png", height, width
+    elif head[:2] == b"\xff\xd8":
+        found = "jpeg", *_jpeg_size(data)
+    else:
+        raise FormError("neither a PNG nor a JPEG picture")
+    if not 0 < found[1] * found[2] <= MOST_PIXELS:
+        raise FormError("picture of no size")
+    return found
+
+
+def whole(data: Bytes) -> bool:
+    """Whether a PNG or JPEG file (n,) has its end; told by its last bytes, without decoding it."""
+    tail = data[-64:].tobytes()
+    return b"IEND" in tail if data[:1].tobytes() == b"\x89" else b"\xff\xd9" in tail
+
+
+def _jpeg_size(data: Bytes) -> tuple[int, int]:
+    """Height and width from the frame header (ITU-T T.81, B.2.2)."""
+    at, size = 2, len(data)
+    while at + 9 < size:
+        if data[at] != 0xFF:
+            break
+        kind = int(data[at + 1])
+        if kind == 0xFF:  # fill bytes
+            at += 1
+            continue
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return int(data[at + 5]) << 8 | int(data[at + 6]), int(data[at + 7]) << 8 | int(data[at + 8])
+        if kind == 0xDA:
+            break
+        at += 2 if 0xD0 <= kind <= 0xD9 or kind == 1 else 2 + (int(data[at + 2]) << 8 | int(data[at + 3]))
+    raise FormError("damaged jpeg picture")
