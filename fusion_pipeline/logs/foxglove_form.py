@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusion_pipeline.arrays import Bytes
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, Hop, LidarScan
 from fusion_pipeline.messages.camera import COMPRESSED
 
@@ -23,6 +24,8 @@ BESIDE = "fusion/beside"
 POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")]
 )
+
+_POINT_WHOLE = np.dtype([("xyz", "V12"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")])  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def stamp(time_ns: int) -> Timestamp:
 
 
 def to_foxglove(message: Sensed) -> Any:
-    """The Foxglove message of a sensor message."""
+    """The Foxglove message of a sensor message; without its `data`, which `payload` has."""
     head = message.header
     if isinstance(message, LidarScan):
         return _cloud(message)
@@ -85,12 +88,34 @@ def to_foxglove(message: Sensed) -> Any:
 
         return RawAudio(
             timestamp=stamp(head.capture_ns),
-            data=message.pcm.tobytes(),
             format="pcm-s16",
             sample_rate=message.rate_hz,
             number_of_channels=message.pcm.shape[1],
         )
     return _odometry(message)
+
+
+def payload_bytes(message: Sensed) -> int:
+    """Bytes of the Foxglove message's `data`."""
+    if isinstance(message, LidarScan):
+        return POINT.itemsize * len(message.xyz_m)
+    if isinstance(message, CameraFrame):
+        return message.data.nbytes
+    return message.pcm.nbytes if isinstance(message, AudioChunk) else 0
+
+
+def put_payload(message: Sensed, place: Bytes) -> None:
+    """Write the `data` of the Foxglove message to `place` (payload_bytes,)."""
+    if isinstance(message, LidarScan):
+        rows = place.view(_POINT_WHOLE)
+        # Twelve bytes at once: a third of the time of three columns.
+        rows["xyz"] = np.ascontiguousarray(message.xyz_m).view("V12").reshape(-1)
+        for name in ("intensity", "ring", "offset_ns"):
+            rows[name] = getattr(message, name)
+    elif isinstance(message, CameraFrame):
+        place[:] = message.data.reshape(-1)
+    elif isinstance(message, AudioChunk):
+        place[:] = np.ascontiguousarray(message.pcm).reshape(-1).view(np.uint8)
 
 
 def _cloud(scan: LidarScan) -> Any:
@@ -104,11 +129,6 @@ def _cloud(scan: LidarScan) -> Any:
     )
 
     kinds = {"<f4": "Float32", "<u2": "Uint16", "<i4": "Int32"}
-    rows = np.empty(len(scan.xyz_m), POINT)
-    for axis, name in enumerate("xyz"):
-        rows[name] = scan.xyz_m[:, axis]
-    for name in ("intensity", "ring", "offset_ns"):
-        rows[name] = getattr(scan, name)
     fields = [
         PackedElementField(name=name, offset=offset, type=getattr(PackedElementFieldNumericType, kinds[kind.str]))
         for name, (kind, offset) in ((name, POINT.fields[name][:2]) for name in POINT.names or ())  # type: ignore[index]
@@ -119,18 +139,13 @@ def _cloud(scan: LidarScan) -> Any:
         pose=Pose(position=Vector3(), orientation=Quaternion(w=1.0)),
         point_stride=POINT.itemsize,
         fields=fields,
-        data=rows.tobytes(),
     )
 
 
 def _picture(frame: CameraFrame) -> Any:
     from foxglove.messages import CompressedImage, RawImage
 
-    common = {
-        "timestamp": stamp(frame.header.capture_ns),
-        "frame_id": frame.header.source,
-        "data": frame.data.tobytes(),
-    }
+    common = {"timestamp": stamp(frame.header.capture_ns), "frame_id": frame.header.source}
     if frame.encoding in COMPRESSED:
         return CompressedImage(format=frame.encoding, **common)
     step = frame.data.shape[1] * frame.data.shape[2]
