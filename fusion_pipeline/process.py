@@ -68,7 +68,7 @@ class Runner:
         """Open the node, wait for its readers, move messages until the end."""
         from fusion_pipeline.transport.zeromq import ZeromqBus
 
-        bus = ZeromqBus(self.spec.endpoints, lossless=self.spec.replay)
+        bus = ZeromqBus(self.spec.endpoints, lossless=self.spec.replay or self.node.every)
         try:
             self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
             self._open()
