@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.reader import LogError
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -139,7 +139,7 @@ def unpack(body: memoryview) -> memoryview:
     if len(data) != packed or size > LARGEST_CHUNK or size > (packed + 64) * MOST_SQUEEZED * 8:
         raise DamagedError("damaged chunk")
     found = memoryview(_inflate(compression, data, size))
-    if len(found) != size or (checksum and zlib.crc32(found) != checksum):
+    if len(found) != size or (checksum and crc32(found) != checksum):
         raise DamagedError("damaged chunk")
     return found
 
@@ -158,9 +158,7 @@ def _inflate(compression: str, data: memoryview, size: int) -> memoryview | byte
             if zstandard.get_frame_parameters(data).content_size not in (size, zstandard.CONTENTSIZE_UNKNOWN):
                 raise DamagedError("damaged chunk")
             return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
-    except (RuntimeError, EOFError, ValueError, zlib.error) as error:
-        raise DamagedError("damaged chunk") from error
-    except Exception as error:  # zstandard's own error, which is imported only where it is needed
+    except Exception as error:  # both libraries have errors of their own
         raise DamagedError("damaged chunk") from error
     raise DamagedError(f"chunk compressed with {compression[:20]}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.mcap_places import (
     CHANNEL,
     CHUNK,
@@ -134,9 +135,7 @@ def _indexed(file: McapFile) -> Summary | None:
 
 
 def _sound(data: bytes, tail: bytes, checksum: int) -> bool:
-    import zlib
-
-    return zlib.crc32(tail[: HEAD + 16], zlib.crc32(data)) == checksum
+    return crc32(tail[: HEAD + 16], crc32(data)) == checksum
 
 
 def _walked(file: McapFile) -> Summary:
