@@ -65,7 +65,7 @@ class Filler:
         for entry in found:
             self._sequence[entry.topic] += 1
         chunk = self._chunk
-        if chunk is not None and not (chunk.room_for(wanted) and self._near(chunk, at_ns)):
+        if chunk is not None and not (chunk.room_for(wanted) and chunk.within(at_ns, SPAN_NS)):
             self.flush()
             chunk = None
         if chunk is None:
@@ -89,9 +89,6 @@ class Filler:
         self.flush()
         self._repeated_ns = -REPEAT_NS
         self._videos.clear()
-
-    def _near(self, chunk: Chunk, at_ns: int) -> bool:
-        return max(at_ns, chunk.last_ns) - min(at_ns, chunk.first_ns) < SPAN_NS
 
     def _pictures(self, frame: CameraFrame) -> list[Entry]:
         if self._images == "h264":

@@ -117,6 +117,10 @@ class Chunk:
         """Whether messages of these channels and sizes still fit."""
         return self.used + needed(wanted) <= len(self._memory)
 
+    def within(self, log_ns: int, span_ns: int) -> bool:
+        """Whether all of it would lie within `span_ns` with a message of this time."""
+        return max(log_ns, self.last_ns) - min(log_ns, self.first_ns) < span_ns
+
     def room(self, channel: Channel, log_ns: int, publish_ns: int, sequence: int, size: int) -> Bytes:
         """(size,) the place of a new message, to be filled by the caller. It must fit."""
         if channel.id not in self.channels:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+import numpy as np
+
+from fusion_pipeline.logs.mcap_chunk import CHUNK_BYTES, Channels, Chunk, Form, needed
+from fusion_pipeline.logs.mcap_out import McapOut
+from fusion_pipeline.logs.mcap_places import (
+    CHANNEL,
+    CHUNK,
+    DATA_END,
+    FOOTER,
+    HEAD,
+    MAGIC,
+    MESSAGE,
+    METADATA,
+    SCHEMA,
+    DamagedError,
+    McapFile,
+    records,
+    table,
+    text,
+    unpack,
+)  # fmt: skip
 from fusion_pipeline.logs.reader import LogError
+from fusion_pipeline.logs.resync import next_record, plausible
 
-MAGIC = b"\x89MCAP0\r\n"
-CHUNK_BYTES = 4 << 20
+ATTACHMENT = 9
+LARGEST = 1 << 30  # bytes of a record that is read into memory
+SPAN_NS = 1_000_000_000  # of a chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +55,30 @@ class Raw:
     facts: Mapping[str, str] = field(default_factory=dict)  # of the channel
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within the file."""
+
+    name: str
+    media_type: str
+    create_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    topic: str
+    schema_id: int
+    encoding: str
+    facts: Mapping[str, str]
+
+
 class RawReader:
     """All messages of an MCAP file in the order in which they were written, and its metadata.
 
-    A damaged chunk costs what is in it, a cut-off file what is missing. `lost` says what, `offset` how far it was read.
+    A damaged chunk costs what is in it, a damaged length what lies between it and the next chunk, a cut-off file what
+    is missing. `lost` says what, `offset` how far it was read. No length that is claimed is believed before it is
+    compared with the file's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,96 +86,115 @@ class RawReader:
         self.path = path
         self.lost: Counter[str] = Counter()
         self.metadata: list[tuple[str, dict[str, str]]] = []
-        self.attachments: list[Any] = []
+        self.attachments: list[Attachment] = []
         self.offset = 0
-        try:
-            self.size = path.stat().st_size
-            with path.open("rb") as file:
-                head = file.read(len(MAGIC))
-        except OSError as error:
-            raise LogError(f"cannot read {path}: {error.strerror}") from None
-        if head != MAGIC:
-            said = "is empty" if not self.size else "does not begin as an MCAP file does"
-            raise LogError(f"{path} {said}; it cannot be read or recovered as one")
+        with McapFile(path) as file:
+            self.size = file.size
 
     def __iter__(self) -> Iterator[Raw]:
         """Messages; those of damaged chunks are left out and counted."""
-        from mcap.records import Attachment, Channel, Chunk, Footer, Message, Metadata, Schema
-        from mcap.stream_reader import StreamReader, breakup_chunk
-
-        schemas: dict[int, Any] = {}
-        channels: dict[int, Any] = {}
         self.lost.clear()
         self.metadata.clear()
         self.attachments.clear()
-        ended = False
-        with self.path.open("rb") as file:
-            # No record is longer than the file: a claimed length of gigabytes is refused, not allocated.
-            records = iter(StreamReader(file, emit_chunks=True, record_size_limit=self.size).records)
-            while True:
-                try:
-                    record = next(records)
-                except StopIteration:
-                    break
-                except Exception as error:  # bytes are wrong in as many ways as there are fields
-                    self.lost[f"rest of the file, {_named(error)}"] += self.size - self.offset
+        self._schemas: dict[int, tuple[str, str, bytes]] = {}
+        self._channels: dict[int, _Channel] = {}
+        with McapFile(self.path) as file:
+            at: int | None = len(MAGIC)
+            while at is not None and at < file.size:
+                self.offset = at
+                kind, length = _head(file, at)
+                if kind in (DATA_END, FOOTER):
                     return
-                self.offset = file.tell()
-                if isinstance(record, Chunk):
-                    try:
-                        inner = breakup_chunk(record, validate_crc=True)
-                    except Exception:
-                        self.lost["damaged chunks"] += 1
-                        continue
-                else:
-                    inner = [record]
-                for part in inner:
-                    if isinstance(part, Schema):
-                        schemas[part.id] = part
-                    elif isinstance(part, Channel):
-                        channels[part.id] = part
-                    elif isinstance(part, Metadata):
-                        self.metadata.append((part.name, dict(part.metadata)))
-                    elif isinstance(part, Attachment):
-                        self.attachments.append(part)
-                    elif isinstance(part, Footer):
-                        ended = True
-                    elif isinstance(part, Message):
-                        channel = channels.get(part.channel_id)
-                        if channel is None:
-                            self.lost["messages of channels in damaged chunks"] += 1
-                            continue
-                        schema = schemas.get(channel.schema_id)
-                        form = ("", b"") if schema is None else (schema.encoding, schema.data)
-                        yield Raw(channel.topic, "" if schema is None else schema.name, channel.message_encoding,
-                                  part.log_time, part.publish_time, part.sequence, part.data, form,
-                                  dict(channel.metadata))  # fmt: skip
-        if not ended:
-            self.lost["end of the file"] += 1
+                if not kind:
+                    at = self._passed_over(file, at)
+                    continue
+                try:
+                    yield from self._record(kind, memoryview(file.read(at + HEAD, length)))
+                except DamagedError as error:
+                    self.lost["damaged chunks" if kind == CHUNK else f"records, {error}"] += 1
+                at += HEAD + length
+            self.offset = file.size
+        self.lost["end of the file"] += 1
+
+    def _passed_over(self, file: McapFile, at: int) -> int | None:
+        """Where reading goes on behind bytes that are no record."""
+        found = next_record(file, at + 1)
+        if found is None:
+            self.lost["rest of the file, cut off or damaged"] += file.size - at
+        else:
+            self.lost["bytes between records, damaged"] += found - at
+        return found
+
+    def _record(self, kind: int, body: memoryview) -> Iterator[Raw]:
+        if kind == CHUNK:
+            for inner, part in records(unpack(body)):
+                yield from self._record(inner, part) if inner in (SCHEMA, CHANNEL, MESSAGE) else ()
+        elif kind == MESSAGE:
+            yield from self._message(body)
+        elif kind in (SCHEMA, CHANNEL, METADATA, ATTACHMENT):
+            try:
+                self._beside(kind, body)
+            except struct.error:
+                raise DamagedError("damaged record") from None
+
+    def _message(self, body: memoryview) -> Iterator[Raw]:
+        if len(body) < 22:
+            raise DamagedError("damaged message")
+        number, sequence, log_ns, publish_ns = struct.unpack_from("<HIQQ", body)
+        channel = self._channels.get(number)
+        if channel is None:
+            self.lost["messages of channels in damaged chunks"] += 1
+            return
+        name, encoding, written = self._schemas.get(channel.schema_id, ("", "", b""))
+        yield Raw(channel.topic, name, channel.encoding, log_ns, publish_ns, sequence, bytes(body[22:]),
+                  (encoding, written), channel.facts)  # fmt: skip
+
+    def _beside(self, kind: int, body: memoryview) -> None:
+        if kind == SCHEMA:
+            (number,) = struct.unpack_from("<H", body)
+            name, at = text(body, 2)
+            encoding, at = text(body, at)
+            (length,) = struct.unpack_from("<I", body, at)
+            self._schemas[number] = name, encoding, bytes(body[at + 4 : at + 4 + length])
+        elif kind == CHANNEL:
+            number, schema = struct.unpack_from("<HH", body)
+            topic, at = text(body, 4)
+            encoding, at = text(body, at)
+            self._channels[number] = _Channel(topic, schema, encoding, table(body, at))
+        elif kind == METADATA:
+            name, at = text(body, 0)
+            self.metadata.append((name, table(body, at)))
+        else:
+            create_ns = struct.unpack_from("<QQ", body)[1]
+            name, at = text(body, 16)
+            media, at = text(body, at)
+            (length,) = struct.unpack_from("<Q", body, at)
+            if at + 8 + length + 4 != len(body):
+                raise DamagedError("damaged attachment")
+            (checksum,) = struct.unpack_from("<I", body, len(body) - 4)
+            if checksum and zlib.crc32(body[:-4]) != checksum:
+                raise DamagedError("damaged attachment")
+            self.attachments.append(Attachment(name, media, create_ns, bytes(body[at + 8 : -4])))
 
 
-def _named(error: Exception) -> str:
-    return {"EndOfFile": "cut off", "RecordLengthLimitExceeded": "a record longer than the file"}.get(
-        type(error).__name__, "damaged"
-    )
+def _head(file: McapFile, at: int) -> tuple[int, int]:
+    """Kind and length of the record at `at`; kind 0 where there is none that could be."""
+    try:
+        kind, length = file.head(at)
+    except DamagedError:
+        return 0, 0
+    return (kind, length) if length <= LARGEST and plausible(file, at, kind, length) else (0, 0)
 
 
 class RawWriter:
-    """Writes raw messages as they are; metadata and attachments before them. Use it in a `with` block."""
+    """Writes raw messages as they are; metadata and attachments behind them. Use it in a `with` block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, compression: str = "lz4") -> None:
         """Create `path`, replacing what is there. Raises LogError."""
-        from mcap.writer import CompressionType, Writer
-
         self.path, self.written = path, 0
-        self._schemas: dict[tuple[str, str, bytes], int] = {}
-        self._channels: dict[tuple[str, str, int], int] = {}
-        try:
-            self._file = path.open("wb")
-        except OSError as error:
-            raise LogError(f"cannot write {path}: {error.strerror}; choose another place") from None
-        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.LZ4)
-        self._writer.start(profile="", library="fusion-pipeline")
+        self._compression = compression
+        self._channels, self._chunk = Channels(), Chunk()
+        self._file = McapOut(path)
 
     def __enter__(self) -> Self:
         return self
@@ -138,23 +202,51 @@ class RawWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.finish()
-        self._file.close()
+        try:
+            self._flush()
+            self._file.close()
+        except OSError as refusal:
+            if error is None:
+                raise self._failed(refusal) from None
+        except LogError:
+            if error is None:
+                raise
+        finally:
+            self._file.abandon()
 
     def write(self, raw: Raw) -> None:
-        """Append a message."""
-        form = (raw.schema, *raw.form)
-        if form not in self._schemas:
-            self._schemas[form] = self._writer.register_schema(raw.schema, *raw.form) if raw.schema else 0
-        key = (raw.topic, raw.encoding, self._schemas[form])
-        if key not in self._channels:
-            self._channels[key] = self._writer.register_channel(raw.topic, raw.encoding, key[2], dict(raw.facts))
-        self._writer.add_message(self._channels[key], raw.log_ns, raw.data, raw.publish_ns, raw.sequence)
+        """Append a message. Raises LogError where the disk does not take it."""
+        form = Form(raw.schema, *raw.form, raw.encoding, tuple(raw.facts.items()))
+        channel = self._channels.of(raw.topic, form)
+        wanted = [(channel, len(raw.data))]
+        if not (self._chunk.room_for(wanted) and self._chunk.within(raw.log_ns, SPAN_NS)):
+            self._flush()
+            if not self._chunk.room_for(wanted):
+                self._chunk = Chunk(max(CHUNK_BYTES, needed(wanted)))
+        place = self._chunk.room(channel, raw.log_ns, raw.publish_ns, raw.sequence, len(raw.data))
+        place[:] = np.frombuffer(raw.data, np.uint8)
+        self._chunk.messages[raw.topic] += 1
         self.written += 1
 
     def beside(self, reader: RawReader) -> None:
-        """Copy what a reader met beside messages."""
-        for name, table in reader.metadata:
-            self._writer.add_metadata(name, table)
-        for item in reader.attachments:
-            self._writer.add_attachment(item.create_time, item.log_time, item.name, item.media_type, item.data)
+        """Copy what a reader met beside messages. Raises LogError."""
+        self._flush()
+        try:
+            for name, pairs in reader.metadata:
+                self._file.add_metadata(name, pairs)
+            for item in reader.attachments:
+                self._file.add_attachment(item.name, item.media_type, item.data, item.create_ns)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _flush(self) -> None:
+        if self._chunk.used:
+            try:
+                self._file.add_chunk(self._chunk.sealed(self._compression))
+            except OSError as error:
+                raise self._failed(error) from None
+            finally:
+                self._chunk.clear()
+
+    def _failed(self, error: OSError) -> LogError:
+        return LogError(f"cannot write {self.path}: {error.strerror}; choose another place or free some space")

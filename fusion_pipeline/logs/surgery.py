@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusion_pipeline.clock import SECOND_NS
@@ -32,9 +35,35 @@ def copied(reader: RawReader, out: Path, messages: Iterable[Raw], advance: Advan
 
 
 def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Mapping[str, int]]:
-    """Write what can be read of a damaged log: how many messages, and what was lost."""
+    """Write what can be read of a damaged log: how many messages, and what was lost.
+
+    What was written is read back and compared, message by message. Raises LogError where it is not the same.
+    """
     reader = RawReader(path)
-    return copied(reader, out, reader, advance), reader.lost
+    read, back = Content(), Content()
+    count = copied(reader, out, read.watched(reader), advance)
+    again = RawReader(out)
+    for _ in back.watched(again):
+        pass
+    if again.lost or back != read:
+        raise LogError(f"{out} does not hold what was read of {path}; is its disk sound? Write to another one")
+    return count, reader.lost
+
+
+@dataclass
+class Content:
+    """What a log holds: messages by topic, and a checksum over all of each topic's in their order."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    checksums: dict[str, int] = field(default_factory=dict)
+
+    def watched(self, messages: Iterable[Raw]) -> Iterator[Raw]:
+        """The messages, taken note of as they pass."""
+        for raw in messages:
+            self.counts[raw.topic] += 1
+            head = struct.pack("<QQI", raw.log_ns, raw.publish_ns, raw.sequence) + raw.schema.encode()
+            self.checksums[raw.topic] = zlib.crc32(raw.data, zlib.crc32(head, self.checksums.get(raw.topic, 0)))
+            yield raw
 
 
 def cut(
