@@ -11,7 +11,7 @@ EXIT_INTERRUPTED = 130
 _OURS = ("fusion_pipeline", "nodes", "calibration")
 _EXTRA_OF = {
     "torch": "train", "onnx": "train", "onnxscript": "train", "onnxslim": "train", "matplotlib": "train",
-    "sounddevice": "live", "velodyne_decoder": "live", "ouster": "live",
+    "ray": "fleet", "sounddevice": "live", "velodyne_decoder": "live", "ouster": "live",
 }  # fmt: skip
 
 

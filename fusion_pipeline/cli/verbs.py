@@ -47,6 +47,16 @@ VERBS: dict[str, Verb] = {
         "Record the topics of a running graph to an MCAP log.",
         ("fusion record launch/vehicle.py --out drive.mcap --for 60",),
     ),
+    "fleet": Verb(
+        f"{_CLI}.fleet:fleet",
+        "Replay, evaluate, mine or convert many logs, on this machine or on Ray.",
+        (
+            "fusion fleet run replay --logs 'drives/*.mcap' --out runs/july",
+            "fusion fleet run convert --logs 'kitti/*_sync' --engine ray --address auto",
+            "fusion fleet mine runs/july --where \"label = 'pedestrian' and range_m < 10\"",
+            "fusion fleet show runs/july",
+        ),
+    ),
     "bench": Verb(
         f"{_CLI}.bench:bench",
         "Measure a part of the pipeline beside its baseline.",

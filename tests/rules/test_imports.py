@@ -20,7 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("graph", "overrides"),
     ("laps", "control"),
     ("process", "heartbeat", "rundir"),
-    ("supervisor",),
+    ("supervisor", "inline"),
+    ("fleet",),
     ("bench", "dashboard", "train"),
     ("doctor", "warm"),
     ("nodes", "calibration", "cli"),
@@ -51,9 +52,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
     "soundfile": ("fusion_pipeline.sensors", "fusion_pipeline.world", "fusion_pipeline.logs"),
+    "ray": ("fusion_pipeline.fleet.on_ray",),
     "msgpack": ("fusion_pipeline.transport", "fusion_pipeline.bench.wire"),
 }  # fmt: skip
-HEAVY = ("zmq", "onnxruntime", "open3d", "torch", "mcap", "foxglove", "cv2", "numba", "scipy", "sounddevice", "ouster")
+HEAVY = ("zmq", "onnxruntime", "open3d", "torch", "mcap", "foxglove", "cv2", "numba", "scipy", "sounddevice", "ouster",
+         "ray", "pyarrow")  # fmt: skip
 
 
 def unit_of(module: str) -> str:
