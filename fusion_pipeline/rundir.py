@@ -45,11 +45,18 @@ class SocketFolder:
         return str(self.path / f"{name.replace('/', '.')}.control")
 
     def announce(
-        self, name: str, endpoints: Mapping[str, str], writer_of: Mapping[str, str], controls: Mapping[str, str]
+        self,
+        name: str,
+        endpoints: Mapping[str, str],
+        writer_of: Mapping[str, str],
+        controls: Mapping[str, str],
+        output: Path,
     ) -> None:
-        """Let other commands of this user find the graph's topics, and the processes that take commands."""
+        """Let other commands of this user find the graph's topics, the processes that take commands, and the folder
+        with its effective configuration.
+        """
         card = {"name": name, "pid": os.getpid(), "endpoints": dict(endpoints), "writer_of": dict(writer_of)}
-        card["controls"] = dict(controls)
+        card |= {"controls": dict(controls), "output": str(output.resolve())}
         half = self.path / "graph.part"
         half.write_text(json.dumps(card), encoding="utf-8")
         half.rename(self.path / "graph.json")
@@ -69,6 +76,7 @@ class RunningGraph:
     endpoints: Mapping[str, str]  # topic -> address
     writer_of: Mapping[str, str]  # topic -> process label
     controls: Mapping[str, str] = field(default_factory=dict)  # process label -> socket for `control.ask`
+    output: str = ""  # folder of what it leaves behind
 
 
 def running_graphs() -> list[RunningGraph]:
@@ -80,6 +88,11 @@ def running_graphs() -> list[RunningGraph]:
             os.kill(card.pid, 0)
             found.append((path.stat().st_mtime, card))
     return [card for _, card in sorted(found, key=lambda pair: pair[0])]
+
+
+def listening(name: str) -> list[str]:
+    """Sockets of this user's processes whose name begins so and which take commands, of graphs or by themselves."""
+    return sorted(map(str, _base().glob(f"*/{name}*.control")))
 
 
 def _base() -> Path:

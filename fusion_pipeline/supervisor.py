@@ -164,7 +164,7 @@ class Supervisor:
         everything = {**self.graph.remote, **endpoints, **health}
         self._subscriber: Subscriber = ZeromqBus(everything).subscriber((*health, *watched))
         writer_of = {**self.wiring.writer_of, **{f"health/{p.label}": p.label for p in self.graph.processes}}
-        self._sockets.announce(self.name, everything, writer_of, controls)
+        self._sockets.announce(self.name, everything, writer_of, controls, self.output)
         self.controls = controls
         for process in self.graph.processes:
             writes = self.wiring.written_by(process.label)

@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 KEYS = {
     b" ": "toggle", b".": "step", b"\x1b[C": "seek +5", b"\x1b[D": "seek -5",
@@ -18,8 +18,8 @@ LOOK_S = 0.2
 
 
 @contextlib.contextmanager
-def keyboard(tell: Callable[[str], None]) -> Iterator[bool]:
-    """Call `tell` with each word of KEYS that is typed, from a thread. Yields whether there is a keyboard at all: not
+def keyboard(tell: Callable[[str], None], keys: Mapping[bytes, str] = KEYS) -> Iterator[bool]:
+    """Call `tell` with each word of `keys` that is typed, from a thread. Yields whether there is a keyboard at all: not
     where the input is no terminal, or belongs to another program.
     """
     if not _ours():
@@ -31,7 +31,7 @@ def keyboard(tell: Callable[[str], None]) -> Iterator[bool]:
     done, descriptor = threading.Event(), sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)  # keys come at once and unseen; Ctrl-C stays a signal
-    reader = threading.Thread(target=_read, args=(descriptor, done, tell), name="keyboard", daemon=True)
+    reader = threading.Thread(target=_read, args=(descriptor, done, tell, keys), name="keyboard", daemon=True)
     reader.start()
     try:
         yield True
@@ -41,12 +41,12 @@ def keyboard(tell: Callable[[str], None]) -> Iterator[bool]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def words_of(typed: bytes) -> list[str]:
+def words_of(typed: bytes, keys: Mapping[bytes, str] = KEYS) -> list[str]:
     """The words of what was typed; keys that mean nothing are passed over."""
     words = []
     while typed:
         length = 3 if typed.startswith(b"\x1b[") else 1
-        word = KEYS.get(typed[:length])
+        word = keys.get(typed[:length])
         words += [word] if word else []
         typed = typed[length:]
     return words
@@ -59,7 +59,7 @@ def _ours() -> bool:
         return False
 
 
-def _read(descriptor: int, done: threading.Event, tell: Callable[[str], None]) -> None:
+def _read(descriptor: int, done: threading.Event, tell: Callable[[str], None], keys: Mapping[bytes, str]) -> None:
     while not done.is_set():
         if select.select([descriptor], [], [], LOOK_S)[0]:
             try:
@@ -68,5 +68,5 @@ def _read(descriptor: int, done: threading.Event, tell: Callable[[str], None]) -
                 return
             if not typed:
                 return
-            for word in words_of(typed):
+            for word in words_of(typed, keys):
                 tell(word)
