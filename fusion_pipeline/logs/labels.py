@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion_pipeline.arrays import Array, Doubles, Floats, Ints, require_dtype, require_shape
+from fusion_pipeline.arrays import Array, Floats, Ints, require_dtype, require_shape
 from fusion_pipeline.messages import Boxes, Header, Tracks
 
 LABELS = "labels"  # source of their headers
@@ -36,7 +36,7 @@ class Labels:
 
 def labelled(
     stamp_ns: int,
-    rows: Doubles | Array,
+    rows: Array | list[list[float]],
     names: list[str],
     class_names: tuple[str, ...],
     track_ids: list[int] | None = None,

@@ -59,22 +59,25 @@ def within(
 
 def open_log(path: Path) -> Log:
     """The log at `path`. Raises LogError where it is of no known kind, or lacks what its kind must have."""
-    if not path.exists():
-        raise LogError(f"log {path} does not exist; check the path")
     for recognise, opener in _readers().values():
         if recognise(path):
             return opener(path)
+    if not path.exists():
+        raise LogError(f"log {path} does not exist; check the path")
     known = "; ".join(_readers())
     raise LogError(f"{path} is no log of a known kind; known: {known}")
 
 
 def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Log]]]:
     from fusion_pipeline.logs.kitti import KittiDrive, KittiObjects
+    from fusion_pipeline.logs.kitti_sequences import KittiOdometry, KittiTracking, is_odometry, is_tracking
     from fusion_pipeline.logs.mcap_reader import McapLog
     from fusion_pipeline.logs.rosbag import RosLog, is_bag
 
     return {
         "an MCAP file (.mcap)": (lambda path: path.is_file() and path.suffix == ".mcap", McapLog),
+        "a sequence of KITTI's tracking benchmark (training/0004)": (is_tracking, KittiTracking),
+        "a sequence of KITTI's odometry benchmark (sequences/00)": (is_odometry, KittiOdometry),
         "a KITTI raw drive (a folder with velodyne_points/ or image_02/)": (
             lambda path: (path / "velodyne_points").is_dir() or (path / "image_02").is_dir(),
             KittiDrive,
