@@ -55,11 +55,13 @@ def run(
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.fleet.folder import Entry, RunFolder
     from fusion_pipeline.fleet.job import job_of
+    from fusion_pipeline.fleet.jobs import refuse_options
     from fusion_pipeline.fleet.run import engine_of
     from fusion_pipeline.fleet.run import run as run_fleet
 
     job_of(job)  # a name that is wrong is told before anything is written
     chosen = _options(options or (), where)
+    refuse_options(job, chosen)
     slots = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     folder = RunFolder(out or Path(f"fleet-{job.replace(':', '-')}"), job, chosen, _found(logs))
     left = len(folder.pending)

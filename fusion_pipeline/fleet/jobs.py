@@ -16,6 +16,31 @@ if TYPE_CHECKING:
 
 SETS = "sets.jsonl"
 RECORDED = ("tracks", "detections")
+GRAPH = ("model", "rig", "threads")
+OPTIONS = {
+    "replay": GRAPH, "evaluate": (*GRAPH, "distance_m", "range_m"), "mine": (*GRAPH, "where"), "convert": (),
+}  # fmt: skip
+
+
+def refuse_options(job: str, options: Mapping[str, str]) -> None:
+    """What can be told before any log is opened. Raises FleetError or WhereError. Nothing is known of users' jobs."""
+    from fusion_pipeline.logs.rows import COLUMNS
+    from fusion_pipeline.logs.where import parse_where
+
+    if job not in OPTIONS:
+        return
+    for name in options:
+        if name not in OPTIONS[job] and ("." not in name or job == "convert"):
+            known = ", ".join(OPTIONS[job]) or "none"
+            more = "" if job == "convert" else "; and PROCESS.KEY, such as detector.min_score"
+            raise FleetError(f"{job} has no option {name!r}; known: {known}{more}")
+    if job == "mine":
+        if not options.get("where"):
+            raise FleetError("mine wants a condition: --where \"label = 'pedestrian' and range_m < 10\"")
+        parse_where(options["where"], ("log", "time_s", *COLUMNS))
+    model = Path(options["model"]) if "model" in options else None
+    if model is not None and not model.exists():
+        raise FleetError(f"model {model} does not exist")
 
 
 def replay(task: Task) -> Iterator[Row]:
@@ -33,7 +58,7 @@ def mine(task: Task) -> Iterator[Row]:
     from fusion_pipeline.logs.where import parse_where
     from fusion_pipeline.messages import Detections, Tracks
 
-    wanted = parse_where(task.option("where", "true"), ("log", "time_s", *COLUMNS))
+    wanted = parse_where(task.option("where", ""), ("log", "time_s", *COLUMNS))
     log = _open(task.log)
     recorded = [topic for topic in RECORDED if topic in getattr(log, "results", ())]
     found = log.messages(topics=recorded[:1]) if recorded else _replayed(task)
@@ -74,12 +99,6 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     from fusion_pipeline.rig import to_toml
 
     log, folder = _open(task.log), task.folder
-    known = ("model", "rig", "threads", "where", "distance_m", "range_m")
-    for name in task.options:
-        if "." not in name and name not in known:
-            raise FleetError(
-                f"option {name!r}: known are {', '.join(known)}, and PROCESS.KEY such as detector.min_score"
-            )
     rig = Path(task.option("rig", str(folder / "rig.toml")))
     if "rig" not in task.options:
         rig.write_text(to_toml(log.rig), encoding="utf-8")

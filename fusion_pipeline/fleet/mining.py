@@ -29,9 +29,12 @@ class Scene:
     def cut(self, out: Path, before_s: float, after_s: float) -> str:
         """The command that cuts the scene out of its log."""
         start, end = max(0.0, self.from_s - before_s), self.until_s + after_s
-        return shlex.join(
-            ["fusion", "log", "cut", self.log, str(out), "--start", f"{start:.2f}", "--end", f"{end:.2f}"]
-        )
+        part = ["--start", f"{start:.2f}", "--end", f"{end:.2f}"]
+        if self.log.endswith(".mcap"):
+            return shlex.join(["fusion", "log", "cut", self.log, str(out), *part])
+        whole = f"{Path(self.log).name}.mcap"  # only MCAP is cut
+        convert = shlex.join(["fusion", "log", "convert", self.log, whole])
+        return f"{convert} && {shlex.join(['fusion', 'log', 'cut', whole, str(out), *part])}"
 
 
 def mined(run: Path, where: str, gap_s: float = 1.0) -> list[Scene]:
