@@ -27,15 +27,21 @@ class ControlServer(threading.Thread):
     def __init__(self, path: str, answer: Callable[[str], str]) -> None:
         """Raises OSError where the socket cannot be made."""
         super().__init__(name="control", daemon=True)
+        self._closed = False
         self._answer = answer
         Path(path).unlink(missing_ok=True)  # of a predecessor that was killed
         self._listener = Listener(path, "AF_UNIX")
 
     def run(self) -> None:
-        """Serve for ever."""
-        while True:
+        """Serve until closed."""
+        while not self._closed:
             with contextlib.suppress(OSError, EOFError), self._listener.accept() as caller:
                 self._serve(caller)
+
+    def close(self) -> None:
+        """Take no more commands."""
+        self._closed = True
+        self._listener.close()
 
     def _serve(self, caller: Connection) -> None:
         if not caller.poll(PATIENCE_S):

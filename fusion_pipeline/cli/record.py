@@ -56,8 +56,8 @@ def record(
 
     The files open in Foxglove, Lichtblick and Rerun, and `fusion replay` plays them. Ctrl-C ends the recording. With
     --keep nothing is written until someone presses s, calls `fusion record --trigger`, or --save-on is met. Names in
-    its condition: kind, label, score, track_id, x_m, y_m, z_m, range_m, azimuth_rad, length_m, width_m, height_m, yaw_rad,
-    speed_mps, topic. Exit code 3: something was lost, and the last lines say what.
+    its condition: kind, label, score, track_id, x_m, y_m, z_m, range_m, azimuth_rad, length_m, width_m, height_m,
+    yaw_rad, speed_mps, topic. Exit code 3: something was lost, and the last lines say what.
     """
     from nodes.recorder import RecorderConfig
 
@@ -125,10 +125,11 @@ def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[st
     config = _with_configuration(config, Path(card.output) / "config.json" if card.output else None)
     recorder = Recorder(config, "recorder")
     sockets = SocketFolder()
+    control = ControlServer(sockets.control("recorder"), recorder.command)
     bus = ZeromqBus(card.endpoints, lossless=True)
     try:
         recorder.open()
-        ControlServer(sockets.control("recorder"), recorder.command).start()
+        control.start()
         subscriber = bus.subscriber([topic for topic in card.endpoints if topic_of(topic).recorded])
         with _save_by_key(config, recorder):
             _take_all(recorder, subscriber, seconds, card.pid)
@@ -136,6 +137,7 @@ def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[st
     finally:
         recorder.close()
         bus.close()
+        control.close()
         sockets.remove()
     return {f"{one.topic}: {one.reason}": one.total for one in counts if one.reason != "received" and one.total}
 

@@ -7,7 +7,8 @@ message in a `Beside`, one JSON line on the topic BESIDE, so that reading gives 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Beside:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_json(cls, text: bytes) -> Beside:
@@ -119,27 +120,26 @@ def put_payload(message: Sensed, place: Bytes) -> None:
 
 
 def _cloud(scan: LidarScan) -> Any:
-    from foxglove.messages import (
-        PackedElementField,
-        PackedElementFieldNumericType,
-        PointCloud,
-        Pose,
-        Quaternion,
-        Vector3,
-    )
+    from foxglove.messages import PointCloud, Pose, Quaternion, Vector3
 
-    kinds = {"<f4": "Float32", "<u2": "Uint16", "<i4": "Int32"}
-    fields = [
-        PackedElementField(name=name, offset=offset, type=getattr(PackedElementFieldNumericType, kinds[kind.str]))
-        for name, (kind, offset) in ((name, POINT.fields[name][:2]) for name in POINT.names or ())  # type: ignore[index]
-    ]
     return PointCloud(
         timestamp=stamp(scan.header.capture_ns),
         frame_id=scan.header.source,
         pose=Pose(position=Vector3(), orientation=Quaternion(w=1.0)),
         point_stride=POINT.itemsize,
-        fields=fields,
+        fields=_point_fields(),
     )
+
+
+@cache
+def _point_fields() -> list[Any]:
+    from foxglove.messages import PackedElementField, PackedElementFieldNumericType
+
+    kinds = {"<f4": "Float32", "<u2": "Uint16", "<i4": "Int32"}
+    return [
+        PackedElementField(name=name, offset=offset, type=getattr(PackedElementFieldNumericType, kinds[kind.str]))
+        for name, (kind, offset) in ((name, POINT.fields[name][:2]) for name in POINT.names or ())  # type: ignore[index]
+    ]
 
 
 def _picture(frame: CameraFrame) -> Any:

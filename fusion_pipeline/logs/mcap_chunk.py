@@ -7,7 +7,6 @@ sequence of chunks is a log: the last minute of a ring as well as a part of a re
 from __future__ import annotations
 
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.reader import LogError
 
 CHUNK_BYTES = 4 << 20
@@ -149,7 +149,7 @@ class Chunk:
     def sealed(self, compression: str, with_copy: bool = False) -> Sealed:
         """The chunk as it goes into a file. Unless it is compressed or `with_copy`, it lies in this chunk's memory."""
         content = self.content
-        checksum = zlib.crc32(content.data)
+        checksum = crc32(content.data)
         packed = _compressed(content, compression)
         body: bytes | Bytes = content if packed is None else packed
         name = b"" if packed is None else compression.encode()

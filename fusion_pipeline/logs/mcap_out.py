@@ -10,13 +10,13 @@ import contextlib
 import os
 import struct
 import time
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.mcap_chunk import Channel, Sealed, record, text
 from fusion_pipeline.logs.reader import LogError
 
@@ -76,7 +76,7 @@ class McapOut:
         """Append a file. Raises OSError."""
         at = time.time_ns() if at_ns is None else at_ns
         body = struct.pack("<QQ", at, at) + text(name) + text(media_type) + struct.pack("<Q", len(data)) + data
-        made = record(_ATTACHMENT, body + struct.pack("<I", zlib.crc32(body)))
+        made = record(_ATTACHMENT, body + struct.pack("<I", crc32(body)))
         start = self.size
         self._append([made])
         said = struct.pack("<QQQQQ", start, len(made), at, at, len(data)) + text(name) + text(media_type)
@@ -140,7 +140,7 @@ class McapOut:
                 offsets += record(_SUMMARY_OFFSET, struct.pack("<BQQ", code, at, len(group)))
             at += len(group)
         footer = struct.pack("<BQQQ", _FOOTER, 20, start, at)
-        checksum = zlib.crc32(footer, zlib.crc32(offsets, zlib.crc32(summary)))
+        checksum = crc32(footer, crc32(offsets, crc32(summary)))
         return end + summary + offsets + footer + struct.pack("<I", checksum) + MAGIC
 
     def _statistics(self, schemas: int) -> bytes:

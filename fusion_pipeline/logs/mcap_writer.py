@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +23,11 @@ from fusion_pipeline.rig import Rig
 __all__ = ["RIG", "McapWriter"]
 
 
+CHUNKS = 3  # one is filled while others are on their way to the disk
+
+
 class McapWriter:
-    """One file, written by whoever calls. `rig` is embedded where there is one."""
+    """One file. `rig` is embedded where there is one. A thread compresses and writes; who is faster waits for it."""
 
     def __init__(
         self,
@@ -37,7 +42,10 @@ class McapWriter:
         self.path = path
         self.written = 0
         self._compression = compression
-        self._spare: Chunk | None = None
+        self._error: BaseException | None = None
+        self._made = 0
+        self._free: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self._filler = Filler(self, rig, images)
         self._file = McapOut(path)
         try:
@@ -45,6 +53,8 @@ class McapWriter:
         except OSError as error:
             self._file.abandon()
             raise self._failed(error) from None
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +86,9 @@ class McapWriter:
             return
         try:
             self._filler.flush()
+            self._work.put(None)
+            self._thread.join()
+            self._check()
             self._file.close()
         except OSError as error:
             raise self._failed(error) from None
@@ -83,19 +96,33 @@ class McapWriter:
             self._file.abandon()
 
     def take(self, size: int) -> Chunk:
-        """Memory for what comes next: always the same."""
-        chunk, self._spare = self._spare, None
-        return chunk if chunk is not None and chunk.capacity >= size else Chunk(max(size, CHUNK_BYTES))
+        """Memory for what comes next, as soon as there is some. Raises LogError where writing has failed."""
+        self._check()
+        if self._made < CHUNKS and self._free.empty():
+            self._made += 1
+            return Chunk(max(size, CHUNK_BYTES))
+        chunk = self._free.get()
+        return chunk if chunk.capacity >= size else Chunk(size)
 
     def give(self, chunk: Chunk) -> None:
-        """Write a chunk. Raises LogError."""
-        try:
-            self._file.add_chunk(chunk.sealed(self._compression))
-        except OSError as error:
-            raise self._failed(error) from None
-        finally:
+        """Have a chunk written."""
+        self._work.put(chunk)
+
+    def _run(self) -> None:
+        while (chunk := self._work.get()) is not None:
+            try:
+                if self._error is None:
+                    self._file.add_chunk(chunk.sealed(self._compression))
+            except BaseException as error:  # raised where the next message comes, or at the end
+                self._error = error
             chunk.clear()
-            self._spare = chunk
+            self._free.put(chunk)
+
+    def _check(self) -> None:
+        if isinstance(self._error, OSError):
+            raise self._failed(self._error) from None
+        if self._error is not None:
+            raise self._error
 
     def _failed(self, error: OSError) -> LogError:
         return LogError(f"cannot write {self.path}: {error.strerror}; choose another place or free some space")

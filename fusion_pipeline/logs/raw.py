@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.mcap_chunk import CHUNK_BYTES, Channels, Chunk, Form, needed
 from fusion_pipeline.logs.mcap_out import McapOut
 from fusion_pipeline.logs.mcap_places import (
@@ -172,7 +172,7 @@ class RawReader:
             if at + 8 + length + 4 != len(body):
                 raise DamagedError("damaged attachment")
             (checksum,) = struct.unpack_from("<I", body, len(body) - 4)
-            if checksum and zlib.crc32(body[:-4]) != checksum:
+            if checksum and crc32(body[:-4]) != checksum:
                 raise DamagedError("damaged attachment")
             self.attachments.append(Attachment(name, media, create_ns, bytes(body[at + 8 : -4])))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusion_pipeline.clock import SECOND_NS
+from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.foxglove_form import BESIDE
 from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
@@ -62,7 +62,7 @@ class Content:
         for raw in messages:
             self.counts[raw.topic] += 1
             head = struct.pack("<QQI", raw.log_ns, raw.publish_ns, raw.sequence) + raw.schema.encode()
-            self.checksums[raw.topic] = zlib.crc32(raw.data, zlib.crc32(head, self.checksums.get(raw.topic, 0)))
+            self.checksums[raw.topic] = crc32(raw.data, crc32(head, self.checksums.get(raw.topic, 0)))
             yield raw
 
 
