@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "network": ("fusion_pipeline.bench.network", "Networks"),
     "track": ("fusion_pipeline.bench.track", "Tracking"),
     "world": ("fusion_pipeline.bench.world", "The simulated world"),
+    "record": ("fusion_pipeline.bench.record", "Recording"),
     "replay": ("fusion_pipeline.bench.replay", "Logs and replay"),
     "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
 }

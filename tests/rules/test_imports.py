@@ -47,8 +47,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
     "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
-    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay"),  # the baseline is its bare reader
-    "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard"),
+    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay", "fusion_pipeline.bench.record"),  # baselines
+    "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard", "fusion_pipeline.bench.record"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
     "soundfile": ("fusion_pipeline.sensors", "fusion_pipeline.world", "fusion_pipeline.logs"),
