@@ -1,15 +1,13 @@
-"""Ego motion of KITTI: the readings of its OXTS RT3003, and the poses of the odometry benchmark."""
+"""Ego motion of KITTI: the readings of its OXTS RT3003."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
-from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.kitti_files import EGO, VEHICLE_FROM_VELO, matrix, table
 from fusion_pipeline.logs.reader import FormError
@@ -79,33 +77,3 @@ def vehicle_from_imu(path: Path, keys: Sequence[str] = ("R", "T")) -> Pose:
         rows = matrix(found, keys[0], path, 3, 4)
         return VEHICLE_FROM_VELO @ Pose(rows[:, :3], rows[:, 3])
     return VEHICLE_FROM_VELO @ Pose(matrix(found, keys[0], path, 3, 3), matrix(found, keys[1], path, 3))
-
-
-class Poses:
-    """A file of the odometry benchmark: poses of the rectified camera 0 in the frame of its first."""
-
-    def __init__(self, rows: Doubles, vehicle_from_camera: Pose, times_ns: Sequence[int]) -> None:
-        """`rows` (N, 12), of which as many count as there are times."""
-        self._rows, self._mount, self._times = rows, vehicle_from_camera, times_ns
-        self.count = min(len(rows), len(times_ns))
-        self._pose = cache(self._at)
-
-    def motion(self, number: int) -> EgoMotion:
-        """Place by the file, speed and rates by its neighbours. Raises ValueError for rows that are no pose."""
-        before, after = max(0, number - 1), min(self.count - 1, number + 1)
-        pose = self._pose(number)
-        seconds = max((self._times[after] - self._times[before]) / SECOND_NS, 1e-9)
-        step = self._pose(before).inverse() @ self._pose(after)
-        moved = pose.rotation.T @ (self._pose(after).translation_m - self._pose(before).translation_m)
-        from scipy.spatial.transform import Rotation
-
-        rate = np.asarray(Rotation.from_matrix(step.rotation).as_rotvec(), np.float64) / seconds
-        at = self._times[number]
-        return EgoMotion(
-            Header(EGO, at, at, "odometry"), pose.translation_m, pose.quaternion, moved / seconds, rate,
-            np.diag(np.square([0.05] * 3 + [0.002] * 3)), np.diag(np.square([0.1] * 3 + [0.01] * 3)),
-        )  # fmt: skip
-
-    def _at(self, number: int) -> Pose:
-        row = self._rows[number].reshape(3, 4)
-        return self._mount @ Pose(row[:, :3], row[:, 3]) @ self._mount.inverse()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.clock import SECOND_NS
+from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.files import Item
 from fusion_pipeline.logs.kitti import CAMERA_DELAY_NS, PERIOD_NS, KittiLog
 from fusion_pipeline.logs.kitti_files import (
@@ -27,8 +28,9 @@ from fusion_pipeline.logs.kitti_files import (
     read_picture,
     read_scan,
 )  # fmt: skip
-from fusion_pipeline.logs.kitti_oxts import Oxts, Poses, vehicle_from_imu
+from fusion_pipeline.logs.kitti_oxts import Oxts, vehicle_from_imu
 from fusion_pipeline.logs.labels import Labels
+from fusion_pipeline.logs.pose_track import PoseTrack
 from fusion_pipeline.logs.reader import LogError
 
 
@@ -151,9 +153,15 @@ class KittiOdometry(KittiLog):
             if len(values) != 12:
                 raise LogError(f"{file}, line {number}: a pose has 12 numbers; download the poses again")
             rows.append(values)
-        poses = Poses(np.asarray(rows).reshape(-1, 12), self._calibration.vehicle_from_rectified, times)
-        for number in range(poses.count):
-            yield Item(times[number], EGO, partial(poses.motion, number))
+        mount = self._calibration.vehicle_from_rectified
+
+        def pose(number: int) -> Pose:
+            row = rows[number].reshape(3, 4)  # of the rectified camera 0 in the frame of its first
+            return mount @ Pose(row[:, :3], row[:, 3]) @ mount.inverse()
+
+        track = PoseTrack(EGO, "odometry", times[: len(rows)], pose)
+        for number, stamp in enumerate(track.times_ns):
+            yield Item(stamp, EGO, partial(track.motion, number))
 
 
 def _stamp(number: int) -> int:

@@ -69,15 +69,26 @@ def open_log(path: Path) -> Log:
 
 
 def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Log]]]:
+    from fusion_pipeline.logs.argoverse2 import Argoverse2, is_argoverse2
     from fusion_pipeline.logs.kitti import KittiDrive, KittiObjects
     from fusion_pipeline.logs.kitti_sequences import KittiOdometry, KittiTracking, is_odometry, is_tracking
+    from fusion_pipeline.logs.manifest_log import ManifestLog
     from fusion_pipeline.logs.mcap_reader import McapLog
+    from fusion_pipeline.logs.nuscenes import NuScenes, is_nuscenes
     from fusion_pipeline.logs.rosbag import RosLog, is_bag
+    from fusion_pipeline.logs.split_log import SplitLog, is_split
 
     return {
         "an MCAP file (.mcap)": (lambda path: path.is_file() and path.suffix == ".mcap", McapLog),
         "a sequence of KITTI's tracking benchmark (training/0004)": (is_tracking, KittiTracking),
         "a sequence of KITTI's odometry benchmark (sequences/00)": (is_odometry, KittiOdometry),
+        "a folder of MCAP files that are one recording": (is_split, SplitLog),
+        "a scene of nuScenes (v1.0-mini/scene-0061)": (is_nuscenes, NuScenes),
+        "a log of Argoverse 2 (a folder with calibration/ and sensors/)": (is_argoverse2, Argoverse2),
+        "a manifest of packets, sound and pictures (.toml)": (
+            lambda path: path.is_file() and path.suffix == ".toml",
+            ManifestLog,
+        ),
         "a KITTI raw drive (a folder with velodyne_points/ or image_02/)": (
             lambda path: (path / "velodyne_points").is_dir() or (path / "image_02").is_dir(),
             KittiDrive,
