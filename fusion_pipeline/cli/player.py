@@ -8,6 +8,8 @@ import typer
 
 from fusion_pipeline.cli.errors import UserError
 
+PLAYER = "player"  # the process of launch/replay.py that plays
+
 
 def player(
     words: Annotated[
@@ -30,7 +32,7 @@ def player(
     from fusion_pipeline.control import ask
 
     card = graph_of(pid)
-    if not card.controls:
+    if PLAYER not in card.controls:
         raise UserError(f"the graph {card.name} (process {card.pid}) plays no log; start one with `fusion replay`")
     text = " ".join(words).replace("=", " ", 1)
-    typer.echo(ask(next(iter(card.controls.values())), text))
+    typer.echo(ask(card.controls[PLAYER], text))
