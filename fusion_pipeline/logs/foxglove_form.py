@@ -26,6 +26,7 @@ POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")]
 )
 
+BLOCK = 16_384  # points: what the nearest caches hold
 _POINT_WHOLE = np.dtype([("xyz", "V12"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")])  # the same
 
 
@@ -108,11 +109,12 @@ def payload_bytes(message: Sensed) -> int:
 def put_payload(message: Sensed, place: Bytes) -> None:
     """Write the `data` of the Foxglove message to `place` (payload_bytes,)."""
     if isinstance(message, LidarScan):
-        rows = place.view(_POINT_WHOLE)
-        # Twelve bytes at once: a third of the time of three columns.
-        rows["xyz"] = np.ascontiguousarray(message.xyz_m).view("V12").reshape(-1)
-        for name in ("intensity", "ring", "offset_ns"):
-            rows[name] = getattr(message, name)
+        rows, xyz = place.view(_POINT_WHOLE), np.ascontiguousarray(message.xyz_m).view("V12").reshape(-1)
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            rows["xyz"][part] = xyz[part]  # twelve bytes at once: a third of the time of three columns
+            for name in ("intensity", "ring", "offset_ns"):
+                rows[name][part] = getattr(message, name)[part]
     elif isinstance(message, CameraFrame):
         place[:] = message.data.reshape(-1)
     elif isinstance(message, AudioChunk):
