@@ -8,6 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from fusion_pipeline.arrays import Array
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import Message
@@ -61,6 +64,13 @@ class FileLog:
                 self.refused[item.topic, f"file damaged: {error}"] += 1
             except (OSError, ValueError, KeyError, IndexError):
                 self.refused[item.topic, "file damaged"] += 1
+
+    def arrivals(self) -> dict[str, Array]:
+        """(n,) by topic, without reading the files."""
+        found: dict[str, list[int]] = {topic: [] for topic in self.topics}
+        for item in self._items:
+            found[item.topic].append(item.arrival_ns)
+        return {topic: np.asarray(times, np.int64) for topic, times in found.items()}
 
     def labels(self) -> Iterator[Labels]:
         """In order of time."""

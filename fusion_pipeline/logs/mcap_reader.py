@@ -51,6 +51,7 @@ class McapLog:
             self.results = tuple(sorted(self._names.results.values()))
             self.start_ns, self.end_ns = self.summary.start_ns, self.summary.end_ns
             self._hints: dict[str, str] = {}
+            self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
             self.rig = self._rig(file)
 
     def messages(
@@ -70,8 +71,11 @@ class McapLog:
         begin = max(0, low - LEAD_NS) if video and low else low
         decoder = Decoder(self.summary.channels, self._names, self._hints)
         lost: Counter[str] = Counter()
+        numbers: dict[int, list[int]] = {}  # least, greatest, how many sequence numbers of a channel
         with McapFile(self.path) as file:
             for stored in in_order(file, self.summary, wanted | self._names.helpers, begin, high, lost):
+                seen = numbers.setdefault(stored.channel, [stored.sequence, stored.sequence, 0])
+                seen[:] = min(seen[0], stored.sequence), max(seen[1], stored.sequence), seen[2] + 1
                 if stored.log_ns < low and stored.channel not in video and stored.channel not in self._names.helpers:
                     continue
                 try:
@@ -86,6 +90,10 @@ class McapLog:
                 except Exception:  # bytes of a damaged file fail in as many ways as there are decoders
                     self.refused[self._name(stored.channel), "damaged message"] += 1
             yield from decoder.finish()
+        self.missing = {
+            self._name(key): gap for key, (least, most, count) in numbers.items()
+            if key in wanted and (gap := most - least + 1 - count) > 0
+        }  # fmt: skip
         for reason, count in lost.items():
             self.refused["log", reason] += count
         for key, count in decoder.refused():

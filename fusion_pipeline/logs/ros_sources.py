@@ -32,6 +32,7 @@ class BagSource(Protocol):
     """A bag that is open for reading messages again and again."""
 
     channels: dict[str, Channel]  # by topic; those with messages
+    counts: dict[str, int]  # messages by topic
     start_ns: int
     end_ns: int
     faults: tuple[str, ...]  # what is wrong with the file; nothing: it is whole
@@ -54,6 +55,7 @@ class LibraryBag:
                                  c.msgdef.encode())
                 for c in reader.connections if c.msgcount or not reader.is2
             }  # fmt: skip
+            self.counts = {topic: int(info.msgcount) for topic, info in reader.topics.items()}
             self.start_ns, self.end_ns = int(reader.start_time), int(reader.end_time)
 
     def messages(self, topics: Collection[str], start_ns: int, end_ns: int) -> Iterator[RawRos]:
@@ -77,6 +79,7 @@ class LooseDatabase:
     def __init__(self, paths: list[Path], fault: str) -> None:
         """Raises LogError where none can be read."""
         self.channels: dict[str, Channel] = {}
+        self.counts: dict[str, int] = {}
         self.start_ns, self.end_ns = LAST_NS, 0
         self.faults: tuple[str, ...] = (fault,) if fault else ()
         self._paths = paths
@@ -85,6 +88,9 @@ class LooseDatabase:
                 with closing(self._open(path)) as base:
                     for name, kind in base.execute("SELECT name, type FROM topics"):
                         self.channels[name] = Channel(name, "cdr", kind, "ros2msg", b"")
+                    query = "SELECT name, count(*) FROM messages JOIN topics ON topic_id = topics.id GROUP BY name"
+                    for name, count in base.execute(query):
+                        self.counts[name] = self.counts.get(name, 0) + count
                     low, high = base.execute("SELECT min(timestamp), max(timestamp) FROM messages").fetchone()
             except sqlite3.Error as error:
                 raise LogError(f"{path} cannot be read as a ROS bag: {error}") from None
@@ -121,9 +127,11 @@ class LooseBag:
         """Walks over the file. Raises LogError where it holds nothing."""
         self.path = path
         self.channels: dict[str, Channel] = {}
+        self.counts: dict[str, int] = {}
         self.start_ns, self.end_ns = LAST_NS, 0
         self._whole = False
         for raw in self._walk():
+            self.counts[raw.topic] = self.counts.get(raw.topic, 0) + 1
             self.start_ns, self.end_ns = min(self.start_ns, raw.time_ns), max(self.end_ns, raw.time_ns)
         if not self.end_ns:
             raise LogError(f"{path} cannot be read as a ROS bag: it holds no whole message; it was cut off")

@@ -58,6 +58,10 @@ class RosLog:
         self.rig = frames.rig(path.stem, self._names, {topic: self._frame(topic) for topic in self._names})
         self.topics = tuple(sorted(set(self._names.values()), key=_order))
 
+    def counts(self) -> dict[str, int]:
+        """Messages by topic, as the bag's index has them."""
+        return {name: self._source.counts.get(topic, 0) for topic, name in self._names.items()}
+
     def labels(self) -> Iterator[Labels]:
         """A bag has none."""
         yield from ()

@@ -59,6 +59,14 @@ class SplitLog:
             return chain.from_iterable(streams)
         return heapq.merge(*streams, key=lambda message: message.header.arrival_ns)
 
+    @property
+    def missing(self) -> dict[str, int]:
+        """By topic, what sequence numbers within the files say that `messages` did not meet."""
+        found: Counter[str] = Counter()
+        for part in self.parts:
+            found.update(part.missing)
+        return dict(found)
+
     def labels(self) -> Iterator[Labels]:
         """Of all files, one after the other."""
         return chain.from_iterable(part.labels() for part in self.parts)

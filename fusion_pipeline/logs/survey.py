@@ -32,6 +32,7 @@ class Topic:
     repeated: int  # captures equal to the one before
     latency_ms: tuple[float, float]  # arrival - capture: median, greatest
     megabytes: float  # of arrays, as messages
+    missing: int = 0  # messages that the sequence numbers of the log say were lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Survey:
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.refused and self.complete and not any(topic.backwards for topic in self.topics)
+        return not self.refused and self.complete and not any(t.backwards or t.missing for t in self.topics)
 
 
 @dataclass(slots=True)
@@ -59,22 +60,28 @@ class _Seen:
 
 
 def surveyed(path: Path, advance: Callable[[int], None] = lambda n: None) -> Survey:
-    """Read and decode every message of a log. Raises LogError where there is nothing to read."""
+    """Read and decode every message of a log, pictures too. Raises LogError where there is nothing to read."""
+    from fusion_pipeline.logs.picture_codec import raw_picture
+
     log = open_log(path)
     seen: dict[str, _Seen] = {}
     for message in _messages(log, advance):
+        if isinstance(message, CameraFrame) and raw_picture(message) is None:
+            log.refused[message.header.source, "picture that cannot be decoded"] += 1
+            continue
         entry = seen.setdefault(message.header.source, _Seen(type(message).__name__))
         entry.arrivals.append(message.header.arrival_ns)
         entry.captures.append(message.header.capture_ns)
         entry.size += _size(message)
-    topics = tuple(_topic(name, entry) for name, entry in sorted(seen.items()))
+    missing = getattr(log, "missing", {})
+    topics = tuple(_topic(name, entry, missing.get(name, 0)) for name, entry in sorted(seen.items()))
     refused = tuple((topic, reason, count) for (topic, reason), count in sorted(log.refused.items()))
     seconds = (log.end_ns - log.start_ns) / SECOND_NS
     return Survey(path, seconds, topics, refused, bool(getattr(log, "complete", True)))
 
 
 def _messages(log: Log, advance: Callable[[int], None]) -> Iterator[Message]:
-    for message in log.messages():
+    for message in log.messages(topics=(*log.topics, *getattr(log, "results", ()))):
         yield message
         advance(1)
 
@@ -87,7 +94,7 @@ def _size(message: Message) -> int:
     return message.pcm.nbytes if isinstance(message, AudioChunk) else 0
 
 
-def _topic(name: str, seen: _Seen) -> Topic:
+def _topic(name: str, seen: _Seen, missing: int) -> Topic:
     arrivals: Array = np.sort(np.asarray(seen.arrivals, np.int64))
     captures: Array = np.asarray(seen.captures, np.int64)
     periods, steps = np.diff(np.sort(captures)), np.diff(captures)
@@ -98,5 +105,5 @@ def _topic(name: str, seen: _Seen) -> Topic:
     return Topic(
         name, seen.kind, len(arrivals), SECOND_NS / usual if usual else 0.0, int(arrivals[0]), int(arrivals[-1]),
         tuple((int(ordered[k]), int(ordered[k + 1])) for k in wide), int((steps < BACK_NS).sum()),
-        int((steps == 0).sum()), (float(np.median(latency)), float(latency.max())), seen.size / 1e6,
+        int((steps == 0).sum()), (float(np.median(latency)), float(latency.max())), seen.size / 1e6, missing,
     )  # fmt: skip
