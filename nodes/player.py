@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion_pipeline.clock import LAST_NS, MILLISECOND_NS, SECOND_NS, now_ns, seconds_to_ns
-from fusion_pipeline.messages import Header, Lap, LogTime, Message
+from fusion_pipeline.messages import Header, Lap, LidarScan, LogTime, Message
 from fusion_pipeline.node import NodeError, Source
 from nodes.deck import COMMANDS, Deck
 
@@ -76,6 +76,7 @@ class Player(Source[PlayerConfig]):
         self._until_ns = self._at(config.end_s) if config.end_s else LAST_NS
         self._say_s = 0.0
         self._deck = Deck(length_s, config.rate, config.paused)
+        self.report(self.state, self._deck.status())
         topics = config.topics or self._log.topics
         self._step_topic = config.step_topic or self._new_name.get(topics[0], topics[0])
 
@@ -119,17 +120,22 @@ class Player(Source[PlayerConfig]):
                 yield LogTime(Header(LOGTIME, step_end, step_end))
                 step_end = LAST_NS
                 self._deck.stepped()
-            counts = arrival >= place_ns
-            if not self._may_play(arrival, stop, unseen=not counts):
+                self.report(self.state, self._deck.status())
+            if not self._may_play(arrival, stop, unseen=arrival < place_ns):
                 return
             if arrival > last:
                 yield LogTime(Header(LOGTIME, arrival - 1, arrival - 1))
             last = max(last, arrival)
             yield message
-            if message.header.source == self._step_topic and counts and step_end == LAST_NS and self._deck.stepping:
+            if step_end == LAST_NS and self._deck.stepping and self._makes_a_set(message, place_ns):
                 step_end = arrival + round(self.config.step_ms * MILLISECOND_NS)
         if last:
             yield LogTime(Header(LOGTIME, last, last))
+
+    def _makes_a_set(self, message: Message, place_ns: int) -> bool:
+        """Whether a set that counts comes of it."""
+        instant = message.middle_ns if isinstance(message, LidarScan) else message.header.capture_ns
+        return message.header.source == self._step_topic and instant >= place_ns
 
     def _live(self, place_s: float, stop: threading.Event, wait: bool) -> Iterator[Message]:
         """From `place_s` to the end, as if it happened now."""
