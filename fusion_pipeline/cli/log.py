@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.log_export import diff, export
+from fusion_pipeline.cli.log_pictures import images, video
 from fusion_pipeline.cli.progress import progress
 
 log = typer.Typer(
@@ -20,6 +22,10 @@ Source = Annotated[Path, typer.Argument(help="An .mcap file, or a folder of anot
 Out = Annotated[Path, typer.Argument(help="The .mcap file to write; replaced if it is there.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 UNSOUND = 3  # exit code of `check` where something is wrong
+log.command("export", help="Boxes as KITTI or nuScenes results, or as a Parquet table.")(export)
+log.command("diff", help="What differs between two logs, by field. Exit code 3 where something does.")(diff)
+log.command("images", help="A camera's pictures, with boxes drawn in.")(images)
+log.command("video", help="A film of a camera, with boxes drawn in.")(video)
 
 
 @log.command("info", help="Topics, counts, rates, length and size, without reading the log through.")
@@ -36,17 +42,20 @@ def info(path: Source, as_json: Json = False) -> None:
         sys.stdout.write(json.dumps(table, indent=1) + "\n")
         return
     view = Table(title=f"{path.name}: {found.seconds:.1f} s, {found.megabytes:.1f} MB", title_justify="left")
-    for column in ("topic", "schema", "messages", "rate"):
+    for column in ("topic", "schema", "messages", "rate", "gaps", "back in time"):
         view.add_column(column, no_wrap=True, justify="left" if column in ("topic", "schema") else "right")
     for row in found.rows:
-        known = row.count >= 0
-        view.add_row(row.topic, row.schema, str(row.count) if known else "", f"{row.rate_hz:.1f} Hz" if known else "")
+        numbers = [str(value) if value >= 0 else "" for value in (row.count, row.gaps, row.back)]
+        rate = f"{row.rate_hz:.1f} Hz" if row.count >= 0 else ""
+        view.add_row(row.topic, row.schema, numbers[0], rate, *numbers[1:])
     console = Console(highlight=False)
     console.print(view)
     for name, value in found.facts:
         console.print(f"{name}: {value}", markup=False)
+    for reason, count in found.faults:
+        console.print(f"wrong: {reason}, {count}", markup=False)
     if not found.complete:
-        console.print(f"the log has no index: it was cut off; `fusion log recover {path} OUT.mcap` makes it whole")
+        console.print(f"the log is not whole: it was cut off; `fusion log recover {path} OUT.mcap` makes it so")
 
 
 @log.command(
@@ -68,13 +77,14 @@ def check(path: Source, as_json: Json = False) -> None:
             console.print(
                 f"{topic.name}: {topic.count} messages, {topic.rate_hz:.1f} Hz, {len(topic.gaps)} gaps, "
                 f"{topic.backwards} captures back in time, {topic.repeated} repeated, "
+                f"{topic.missing} missing by their numbers, "
                 f"late {topic.latency_ms[0]:.1f} ms, at most {topic.latency_ms[1]:.1f} ms",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
         for name, reason, count in found.refused:
             console.print(f"{name}: {reason}, {count}", markup=False)
         if not found.complete:
-            console.print("the log has no index: its writer was cut off")
+            console.print("the log is not whole: its writer was cut off")
         console.print("nothing is wrong" if found.sound else "something is wrong")
     if not found.sound:
         raise typer.Exit(UNSOUND)
@@ -88,7 +98,7 @@ def recover(path: Source, out: Out) -> None:
     with progress("messages") as advance:
         count, lost = recovered(path, out, advance)
     said = "; ".join(f"{reason}: {number}" for reason, number in lost.items()) or "nothing"
-    typer.echo(f"{out}: {count} messages; lost: {said}")
+    typer.echo(f"{out}: {count} messages, read back and compared; lost: {said}")
 
 
 @log.command("cut", help="Take a part of a log.")
