@@ -17,6 +17,7 @@ from typing import Self
 
 from fusion_pipeline.graph import Graph, Process
 from fusion_pipeline.messages import Health, Message
+from fusion_pipeline.node import Stage
 from fusion_pipeline.process import ProcessSpec, run_process
 from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration
 from fusion_pipeline.transport.bus import Subscriber
@@ -176,7 +177,7 @@ class Supervisor:
                 nice=process.nice,
                 endpoints={**everything, **dict.fromkeys(writes, bound[process.label])},
                 writes=writes,
-                reads=self.wiring.topics_read[process.label],
+                reads=(*self.wiring.topics_read[process.label], *(health if _reads_health(process) else ())),
                 readers={t: self.wiring.readers(t) + (t in watched) for t in writes},
                 replay=self.graph.replay,
                 log=self.output / f"{process.label}.log",
@@ -250,6 +251,10 @@ def run(
         for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
             on_message(message)
         on_tick()
+
+
+def _reads_health(process: Process) -> bool:
+    return issubclass(process.node, Stage) and Health in process.node.reads
 
 
 def _reachable(endpoint: str) -> str:
