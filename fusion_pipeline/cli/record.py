@@ -100,13 +100,16 @@ def _record_graph(file: Path, config: RecorderConfig, seconds: float, assignment
     from fusion_pipeline.graph import Process, load_graph
     from nodes.recorder import Recorder
 
-    graph = load_graph(file).with_overrides(assignments)
-    if config.rig is None:
-        rigs = (getattr(process.config, "rig", None) for process in graph.processes)
-        config = replace(config, rig=next((found for found in rigs if found), None))
+    graph = load_graph(file)
+    others = tuple(process for process in graph.processes if process.node is not Recorder)  # ours in place of its own
     added = Process(Recorder, config, nice=5)
-    graph = replace(graph, processes=(*graph.processes, added))
-    with _save_by_key(config):
+    graph = replace(graph, processes=(*others, added)).with_overrides(assignments)
+    others, added = graph.processes[:-1], graph.processes[-1]
+    if added.config.rig is None:
+        rigs = (getattr(process.config, "rig", None) for process in others)
+        added = replace(added, config=replace(added.config, rig=next((found for found in rigs if found), None)))
+        graph = replace(graph, processes=(*others, added))
+    with _save_by_key(added.config):
         supervisor = run_graph(graph, "record", seconds or None)
     health = supervisor.children[added.label].health
     return {} if health is None else {f"{one.topic}: {one.reason}": one.total for one in health.dropped}
@@ -236,6 +239,8 @@ def _told(out: Path, began: float, lost: dict[str, int]) -> bool:
         number += 1
     if number == 1:
         typer.echo("nothing was saved: nobody asked for it")
+    if path.exists():
+        typer.echo(f"{path} is of an earlier recording", err=True)
     for what, total in lost.items():
         typer.echo(f"LOST {total} messages of {what}", err=True)
     return bool(lost)

@@ -44,8 +44,12 @@ VERBS: dict[str, Verb] = {
     ),
     "record": Verb(
         f"{_CLI}.record:record",
-        "Record the topics of a running graph to an MCAP log.",
-        ("fusion record launch/vehicle.py --out drive.mcap --for 60",),
+        "Record the topics of a running graph to MCAP logs.",
+        (
+            "fusion record launch/vehicle.py --out drive.mcap --split-mb 2000",
+            "fusion record --keep 60 --save-on \"label = 'pedestrian' and range_m < 10\"",
+            "fusion record --trigger",
+        ),
     ),
     "fleet": Verb(
         f"{_CLI}.fleet:fleet",
@@ -112,6 +116,9 @@ VERBS: dict[str, Verb] = {
             "fusion log check drive.mcap",
             "fusion log recover cut_off.mcap whole.mcap",
             "fusion log cut drive.mcap part.mcap --start 10 --end 20",
+            "fusion log diff a.mcap b.mcap",
+            "fusion log export sets.jsonl results/ --as kitti --log training/",
+            "fusion log video drive.mcap drive.mp4 --boxes tracks",
         ),
     ),
 }
