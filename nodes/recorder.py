@@ -22,7 +22,7 @@ from fusion_pipeline.messages import (
 from fusion_pipeline.node import NodeError, Stage
 
 if TYPE_CHECKING:
-    from fusion_pipeline.logs.recording import Recording
+    from fusion_pipeline.logs.record import Recording
 
 LOOK_S = 0.5
 SAVE = "save"
@@ -66,7 +66,7 @@ class Recorder(Stage[RecorderConfig]):
     def open(self) -> None:
         """Create the file. Raises LogError where that is not possible, NodeError for settings that cannot be."""
         from fusion_pipeline.logs.provenance import Provenance
-        from fusion_pipeline.logs.recording import Recording, RecordingOptions, next_part
+        from fusion_pipeline.logs.record import Recording, RecordingOptions, next_part
         from fusion_pipeline.logs.rows import COLUMNS
         from fusion_pipeline.logs.where import parse_where
         from fusion_pipeline.rig import Rig

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from calibration import rig
-from fusion_pipeline.logs import parts, recording
+from fusion_pipeline.logs import parts
+from fusion_pipeline.logs import record as recording
 from fusion_pipeline.logs.raw import RawReader
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.messages import AudioChunk, Boxes, CameraFrame, Detections, Header
