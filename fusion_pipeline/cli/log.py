@@ -31,6 +31,7 @@ log.command("video", help="A film of a camera, with boxes drawn in.")(video)
 @log.command("info", help="Topics, counts, rates, length and size, without reading the log through.")
 def info(path: Source, as_json: Json = False) -> None:
     """Print the card of a log."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -41,9 +42,12 @@ def info(path: Source, as_json: Json = False) -> None:
         table = {**asdict(found), "path": str(path), "seconds": found.seconds}
         sys.stdout.write(json.dumps(table, indent=1) + "\n")
         return
-    view = Table(title=f"{path.name}: {found.seconds:.1f} s, {found.megabytes:.1f} MB", title_justify="left")
-    for column in ("topic", "schema", "messages", "rate", "gaps", "back in time"):
-        view.add_column(column, no_wrap=True, justify="left" if column in ("topic", "schema") else "right")
+    title = f"{path.name}: {found.seconds:.1f} s, {found.megabytes:.1f} MB"
+    view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("topic", "schema"):
+        view.add_column(column, overflow="fold")
+    for column in ("count", "rate", "gaps", "back"):
+        view.add_column(column, no_wrap=True, justify="right")
     for row in found.rows:
         numbers = [str(value) if value >= 0 else "" for value in (row.count, row.gaps, row.back)]
         rate = f"{row.rate_hz:.1f} Hz" if row.count >= 0 else ""

@@ -10,6 +10,7 @@ from fusion_pipeline.dashboard.canvas import FAINT, GRID, PANEL, TEXT, Canvas, R
 from fusion_pipeline.logs.survey import Survey, Topic
 
 WIDTH, ROW, LEFT, RIGHT, TOP = 1400, 64, 210, 190, 58
+BAR, LATE = 24, (255, 236, 180)
 SPEAKS, SILENT = (38, 198, 180), (244, 98, 98)
 
 
@@ -39,9 +40,19 @@ def _row(page: Canvas, topic: Topic, y: float, start: int, length: float) -> Non
     page.text(18, y + 27, topic.name, TEXT, 14)
     page.text(18, y + 46, f"{topic.count} x {topic.kind}, {topic.megabytes:.1f} MB", FAINT, 10)
     page.rect(Rect(at(topic.first_ns), y + 20, max(at(topic.last_ns) - at(topic.first_ns), 1.5), 24), SPEAKS, 0.75)
+    if len(topic.latest) > 1:
+        _curve(page, [(at(time_ns), late) for time_ns, late in topic.latest], y + 20)
     for first, last in topic.gaps:
         page.rect(Rect(at(first), y + 16, max(at(last) - at(first), 2.0), 32), SILENT)
     x = WIDTH - RIGHT + 14
-    wrong = f"{len(topic.gaps)} gaps, {topic.backwards} back" if topic.gaps or topic.backwards else "no gap"
-    page.text(x, y + 24, f"{topic.rate_hz:.1f} Hz, {wrong}", SILENT if topic.gaps or topic.backwards else TEXT, 11)
+    faults = ((len(topic.gaps), "gaps"), (topic.backwards, "back"), (topic.missing, "missing"))
+    wrong = ", ".join(f"{count} {name}" for count, name in faults if count)
+    page.text(x, y + 24, f"{topic.rate_hz:.1f} Hz, {wrong or 'no gap'}", SILENT if wrong else TEXT, 11)
     page.text(x, y + 44, f"late {topic.latency_ms[0]:.1f}, at most {topic.latency_ms[1]:.0f} ms", FAINT, 10)
+
+
+def _curve(page: Canvas, points: list[tuple[float, float]], y: float) -> None:
+    """Latency over time, from 0 at the bar's foot to the topic's greatest at its head."""
+    most = max(max(late for _, late in points), 1e-3)
+    line = [(x, y + BAR - 2 - (BAR - 4) * max(late, 0.0) / most) for x, late in points]
+    page.line(np.asarray(line), LATE, 1.2)

@@ -13,6 +13,7 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.logs.reader import Log, open_log
 from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
 
+PARTS = 160  # of a log's length, each with the greatest latency in it
 GAP = 2.5  # periods without a message are a gap
 BACK_NS = 0  # a capture before the one before it is a clock that jumped
 
@@ -33,6 +34,7 @@ class Topic:
     latency_ms: tuple[float, float]  # arrival - capture: median, greatest
     megabytes: float  # of arrays, as messages
     missing: int = 0  # messages that the sequence numbers of the log say were lost
+    latest: tuple[tuple[int, float], ...] = ()  # arrival, greatest latency in ms, in so many parts of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +108,15 @@ def _topic(name: str, seen: _Seen, missing: int) -> Topic:
         name, seen.kind, len(arrivals), SECOND_NS / usual if usual else 0.0, int(arrivals[0]), int(arrivals[-1]),
         tuple((int(ordered[k]), int(ordered[k + 1])) for k in wide), int((steps < BACK_NS).sum()),
         int((steps == 0).sum()), (float(np.median(latency)), float(latency.max())), seen.size / 1e6, missing,
+        _latest(np.asarray(seen.arrivals, np.int64), latency),
     )  # fmt: skip
+
+
+def _latest(arrivals: Array, latency_ms: Array) -> tuple[tuple[int, float], ...]:
+    """The greatest latency of each part of the time, at the part's middle; parts without a message are left out."""
+    first, last = int(arrivals.min()), int(arrivals.max())
+    width = max((last - first + 1) / PARTS, 1.0)
+    parts = ((arrivals - first) / width).astype(np.int64)
+    most = np.full(PARTS + 1, -np.inf)
+    np.maximum.at(most, parts, latency_ms)
+    return tuple((first + round((k + 0.5) * width), float(most[k])) for k in np.flatnonzero(np.isfinite(most)).tolist())
