@@ -48,7 +48,7 @@ class Filler:
         and the gap in the sequence numbers says so.
         """
         topic, at = message.header.source, message.header.arrival_ns
-        if self._rig is not None and not 0 <= at - self._repeated_ns < REPEAT_NS:
+        if self._rig is not None and abs(at - self._repeated_ns) >= REPEAT_NS:
             if not self.put(list(rig_entries(self._rig, at)), at):
                 self._sequence[topic] += 1
                 return False

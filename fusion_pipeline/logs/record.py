@@ -158,9 +158,9 @@ class Recording:
             raise self._error
 
     def take(self, size: int) -> Chunk | None:
-        """Memory for a chunk, within the bounds."""
+        """Memory for a chunk, within the bounds; one chunk of any size there always is."""
         with self._lock:
-            if self._held + size > self._options.held_bytes:
+            if self._held and self._held + size > self._options.held_bytes:
                 return None
             self._held += size
         if size <= CHUNK_BYTES:

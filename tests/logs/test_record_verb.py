@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import select
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -96,6 +101,50 @@ def test_a_running_graph_is_kept_and_saved_on_demand(tmp_path: Path, capsys: pyt
     assert dict(reader.metadata)["fusion.facts"]["saved_because"] == "by command"
     assert "configuration.json" in {item.name for item in reader.attachments}
     assert listening("recorder") == []
+
+
+def test_a_key_saves_what_is_kept(tmp_path: Path) -> None:
+    graph, out = load_graph(LAUNCH_FILES / "steady.py", megabytes=1.0, size=0.05), tmp_path / "log.mcap"
+    command = [sys.executable, "-m", "fusion_pipeline.cli", "record", "--graph", str(os.getpid()), "--out", str(out)]
+    with Supervisor(graph, tmp_path / "run", "test", listen=False):
+        pid, terminal = pty.fork()  # a terminal of its own, in whose foreground it runs
+        if not pid:
+            os.environ["TMPDIR"] = str(tempfile.tempdir)
+            os.execv(sys.executable, [*command, "--keep", "60", "--after", "0", "--for", "60"])
+        try:
+            until, saved = time.monotonic() + 60, list[Path]()
+            while not saved and time.monotonic() < until:
+                saved = [path for path in tmp_path.glob("log*.mcap") if path.stat().st_size > 100_000]
+                if listening("recorder"):
+                    os.write(terminal, b"xs")
+                if select.select([terminal], [], [], 0.3)[0]:
+                    os.read(terminal, 4096)
+            os.write(terminal, b"\x03")  # Ctrl-C ends it in order
+            said = _rest(terminal)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            os.close(terminal)
+    assert code == 0
+    assert "recorded" in said
+    reader = RawReader(saved[0])
+    assert list(reader)
+    assert not reader.lost
+    assert dict(reader.metadata)["fusion.facts"]["saved_because"] == "by key"
+
+
+def _rest(terminal: int) -> str:
+    """What is printed until the program at the other end of a terminal has ended."""
+    said, until = b"", time.monotonic() + 60
+    while time.monotonic() < until:
+        if not select.select([terminal], [], [], 0.3)[0]:
+            continue
+        try:
+            said += os.read(terminal, 4096)
+        except OSError:
+            break
+    return said.decode(errors="replace")
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,24 @@ def test_a_slow_disk_costs_messages_not_memory_nor_time(tmp_path: Path, monkeypa
     assert len(stamps(tmp_path / "log.mcap")) == 61 - lost
 
 
+def test_a_message_larger_than_the_buffer_is_written_all_the_same(tmp_path: Path) -> None:
+    node = opened(RecorderConfig(tmp_path / "log.mcap", buffer_mb=16))
+    for k in range(2):
+        list(node.step(frame(k, 100, 2600)))  # 20 MB
+        settled(node)
+    node.close()
+    assert stamps(tmp_path / "log.mcap") == [0, 100]
+
+
+def test_a_rig_is_not_said_again_for_what_came_a_little_late(tmp_path: Path) -> None:
+    node = opened(RecorderConfig(tmp_path / "log.mcap", rig=rig("demo")))
+    for k in range(20):
+        list(node.step(frame(k + (5 if k % 2 else 0), 10)))
+    node.close()
+    said = [raw.log_ns for raw in RawReader(tmp_path / "log.mcap") if raw.topic == "camera/front/calibration"]
+    assert said == [START]
+
+
 def test_files_end_by_time_and_each_is_a_log(tmp_path: Path) -> None:
     node = opened(RecorderConfig(tmp_path / "log.mcap", rig=rig("demo"), split_s=1.0))
     for k in range(25):
