@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -23,6 +24,25 @@ class Figure:
     baseline: float | None = None
     baseline_name: str = ""
     note: str = ""
+    low: float | None = None  # of the 95 % interval
+    high: float | None = None
+    n: int | None = None  # how many things were counted
+    beside: tuple[tuple[str, float], ...] = ()  # further values by name, of the same run
+
+
+def ranged(figure: Figure) -> str:
+    """The value with its unit, its 95 % interval and n, as far as it has them."""
+    text = f"{figure.value:.4g} {figure.unit}".rstrip()
+    if figure.low is not None and figure.high is not None:
+        text += f" [{figure.low:.3g}, {figure.high:.3g}]"
+    return text if figure.n is None else f"{text} n={figure.n}"
+
+
+def compared(figure: Figure) -> str:
+    """The baseline, and what else was measured beside the value."""
+    parts = [] if figure.baseline is None else [f"{figure.baseline:.4g} {figure.unit} ({figure.baseline_name})"]
+    parts += [f"{value:.4g} {figure.unit} ({name})" for name, value in figure.beside]
+    return "; ".join(" ".join(part.split()) for part in parts)
 
 
 def table(title: str, figures: Iterable[Figure]) -> Table:
@@ -38,9 +58,8 @@ def table(title: str, figures: Iterable[Figure]) -> Table:
         view.add_column(column, justify=justify)  # type: ignore[arg-type]
     for figure in figures:
         verdict = "" if figure.met is None else ("met" if figure.met else "MISSED")
-        baseline = "" if figure.baseline is None else f"{figure.baseline:.4g} {figure.unit} ({figure.baseline_name})"
         what = figure.what + (f"\n  {figure.note}" if figure.note else "")
-        view.add_row(what, f"{figure.value:.4g} {figure.unit}", baseline, figure.target, verdict)
+        view.add_row(*(escape(cell) for cell in (what, ranged(figure), compared(figure), figure.target, verdict)))
     return view
 
 
@@ -49,9 +68,8 @@ def markdown(title: str, figures: Iterable[Figure]) -> str:
     lines = [f"### {title}", "", "| what | result | baseline, same run | target | |", "|---|---|---|---|---|"]
     for figure in figures:
         verdict = "" if figure.met is None else ("met" if figure.met else "**missed**")
-        baseline = "" if figure.baseline is None else f"{figure.baseline:.4g} {figure.unit} ({figure.baseline_name})"
         what = figure.what + (f"; {figure.note}" if figure.note else "")
-        lines.append(f"| {what} | {figure.value:.4g} {figure.unit} | {baseline} | {figure.target} | {verdict} |")
+        lines.append(f"| {what} | {ranged(figure)} | {compared(figure)} | {figure.target} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,33 +1,43 @@
-"""`fusion eval`: a model on labelled frames, real or simulated."""
+"""`fusion eval`: models on labelled frames, real or simulated; tables, plots, pictures of failures, the model card."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from fusion_pipeline.train.judge import Found
-    from fusion_pipeline.train.rides import Ride
+    from fusion_pipeline.evaluate.kitti_frames import Folder
+    from fusion_pipeline.evaluate.outcome import Outcome
+    from fusion_pipeline.evaluate.simulated import Extent
 
 SIMULATED = "simulated"
-WORST = 12  # moments that are drawn
+WORST = 12  # moments or frames that are drawn
 
 
 def evaluate(
     data: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            help='Folder with kitti_raw/ and kitti_object/, as downloaded; or "simulated".', show_default=False
+            help='Folders of KITTI data, as downloaded; "simulated"; or figures that --out has written.',
+            show_default=False,
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", help="ONNX file; default: the shipped.", show_default=False)
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            help="ONNX file; may be given several times. Default: the shipped; for --card all of them.",
+            show_default=False,
+        ),
     ] = None,
+    frame: Annotated[
+        str, typer.Option("--frame", help="Only this KITTI frame, as numbers beside the truth.", show_default=False)
+    ] = "",
     frames: Annotated[int, typer.Option("--frames", help="Simulated moments.", min=4)] = 240,
     drives: Annotated[int, typer.Option("--drives", help="Simulated drives to track and to listen to.", min=0)] = 4,
     robust: Annotated[int, typer.Option("--robust", help="Moments that go through every corruption.", min=0)] = 0,
@@ -35,66 +45,160 @@ def evaluate(
         Path | None, typer.Option("--cache", help="Where simulated moments are kept.", show_default=False)
     ] = None,
     pictures: Annotated[
-        Path | None,
-        typer.Option("--pictures", help="Draw the worst simulated moments into this folder.", show_default=False),
+        Path | None, typer.Option("--pictures", help="Draw the worst frames into this folder.", show_default=False)
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Draw curves and bars into this folder.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write all as JSON there.", show_default=False)] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", help="Write the card of the shipped models there.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Figures as JSON.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Figures as a Markdown table.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Figures as Markdown tables.")] = False,
 ) -> None:
-    """Score a model on labelled KITTI frames, or on simulated moments that no training has seen.
+    """Score models on labelled KITTI frames, or on simulated moments that no training has seen.
 
-    KITTI: average precision of cars (moderate, 40 recall positions) with 95 % intervals, and recall within 40 m in
-    drive 0052. Simulated: accuracy of all classes, missing senses, attribution, calibration, sounds, robustness.
+    KITTI: average precision (40 recalls) of cars, pedestrians and cyclists from above and in space, by level and
+    distance, with 95 % intervals and n, beside LiDAR alone and camera alone; whether scores are chances; where the
+    camera helps. A folder with label_2, calib, velodyne and image_2 will do, or a raw drive with its tracklets; what is
+    missing is named.
+    Simulated: accuracy of all classes, missing senses, attribution, calibration, sounds, tracks, robustness.
     """
     from rich.console import Console
 
     from fusion_pipeline.bench import report
-    from fusion_pipeline.cli.errors import UserError
-    from fusion_pipeline.manifest import DEFAULT_MODEL
+    from fusion_pipeline.evaluate import outcome
 
-    path = model or DEFAULT_MODEL
-    if data == SIMULATED:
+    if frame:
+        _one_frame(data, model or [], frame, markdown)
+        return
+    asked = _Asked(data, model, card, frames, drives, robust, cache, pictures, plots)
+    outcomes = list(asked.outcomes())
+    if out is not None:
+        _write(out, outcome.as_json(outcomes))
+    if plots is not None:
+        from fusion_pipeline.evaluate.pictures import write_charts
+
+        several = len({one.model for one in outcomes}) > 1
+        for one in outcomes:
+            write_charts(plots, one.charts, f"{one.model}_" if several else "")
+    if card is not None:
+        from fusion_pipeline.evaluate.card import card as card_of
+
+        _write(card, card_of(outcomes))
+    if json:
+        sys.stdout.write(outcome.as_json(outcomes))
+        return
+    for one in outcomes:
+        for title, rows in one.sections.items():
+            whole = f"{one.model} on {one.data}: {title}" if title != one.data else f"{one.model} on {one.data}"
+            if markdown and rows:
+                sys.stdout.write(report.markdown(f"{whole}; {one.about}", rows) + "\n")
+            elif rows:
+                Console().print(report.table(f"{whole} ({one.about})", rows))
+    for place in (folder for folder in (pictures, plots, out, card) if folder is not None):
+        typer.echo(f"written: {place}", err=True)
+
+
+class _Asked:
+    """What one call is to do."""
+
+    def __init__(
+        self, data: Sequence[str], models: Sequence[Path] | None, card: Path | None, frames: int, drives: int,
+        robust: int, cache: Path | None, pictures: Path | None, plots: Path | None,
+    ) -> None:  # fmt: skip
+        from fusion_pipeline.evaluate.simulated import Extent
+
+        self._data, self._pictures, self._card = data, pictures, card
+        self._models = list(models or _default_models(all_of_them=card is not None))
+        self._extent = Extent(frames, drives, robust)
+        self._cache = (
+            cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fusion-pipeline" / "held-out"
+        )
+        for place in (pictures, plots):
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now, not after an hour
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Of each model on each of the data; earlier figures as they are."""
+        from fusion_pipeline.evaluate import outcome
+
+        folders = {name: _folder(name) for name in self._data if name != SIMULATED and not name.endswith(".json")}
+        earlier = {name: outcome.read(Path(name)) for name in self._data if name.endswith(".json")}
+        for name in self._data:
+            if name in earlier:
+                yield from earlier[name]
+                continue
+            for path in self._models:
+                yield self._simulated(path) if name == SIMULATED else self._kitti(path, folders[name])
+
+    def _drawn(self, model: Path) -> Path:
+        """Where the pictures of a model go: a folder of its own where there are several."""
+        assert self._pictures is not None
+        return self._pictures / model.stem if len(self._models) > 1 else self._pictures
+
+    def _kitti(self, model: Path, folder: Folder) -> Outcome:
+        from fusion_pipeline.cli.progress import progress
+        from fusion_pipeline.evaluate import kitti
+        from fusion_pipeline.evaluate.pictures import worst_kitti, write_failures
+
+        with progress(f"{model.name}, KITTI frames", kitti.steps(model, folder)) as advance:
+            found, judged = kitti.evaluated(model, folder, advance)
+        if self._pictures is not None:
+            write_failures(
+                self._drawn(model), ((f"kitti_{one.name}", one.image()) for one in worst_kitti(judged, WORST))
+            )
+        return found
+
+    def _simulated(self, model: Path) -> Outcome:
         from calibration import rig
         from fusion_pipeline.cli.progress import progress
-        from fusion_pipeline.train import figures as simulated
+        from fusion_pipeline.evaluate import simulated
+        from fusion_pipeline.evaluate.pictures import write_failures
 
-        kept = cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fusion-pipeline" / "held-out"
-
-        def looked(rides: Sequence[Ride], found: Sequence[Found]) -> None:
-            if pictures is not None:
-                _draw(pictures, rides, found)
-
-        with progress("moments", simulated.count_of(frames, drives, robust)) as advance:
-            rows = simulated.figures(path, kept, frames, rig("demo"), drives, min(robust, frames), advance, 2, looked)
-        measured = {f"{path.name} on {frames} held-out simulated moments": rows}
-    else:
-        from fusion_pipeline.bench.recordings import figures
-
-        if not Path(data).is_dir():
-            raise UserError(
-                f'{data} is no folder; name the one that holds kitti_raw/ and kitti_object/, or "simulated"'
-            )
-        with Console(stderr=True).status("judging"):
-            measured = {f"{path.name} on labelled KITTI frames": figures(path, Path(data))}
-    if json:
-        sys.stdout.write(report.as_json(measured))
-    elif markdown:
-        sys.stdout.write("\n".join(report.markdown(title, rows) for title, rows in measured.items()))
-    else:
-        for title, rows in measured.items():
-            Console().print(report.table(title, rows))
+        extent: Extent = self._extent
+        with progress(f"{model.name}, moments", extent.steps) as advance:
+            found, seen = simulated.evaluated(model, self._cache, rig("demo"), extent, advance)
+        if self._pictures is not None:
+            write_failures(self._drawn(model), ((f"simulated_{name}", image) for name, image in seen.worst(WORST)))
+        return found
 
 
-def _draw(folder: Path, rides: Sequence[Ride], found: Sequence[Found]) -> None:
-    """The worst moments as pictures: boxes found, and thin white outlines of what could be seen."""
-    import cv2
+def _default_models(all_of_them: bool) -> list[Path]:
+    from fusion_pipeline.manifest import DEFAULT_MODEL
 
-    from fusion_pipeline.dashboard.picture import draw
-    from fusion_pipeline.train.failures import worst
+    if not all_of_them:
+        return [DEFAULT_MODEL]
+    from fusion_pipeline.evaluate.card import shipped
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, item in enumerate(worst(rides, found, WORST), 1):
-        picture = draw(item.ride.picture(), item.ride.xyz_m, item.found, item.camera, item.truth)
-        name = f"{place:02d}_moment_{item.number}_{item.said.replace(', ', '_').replace(' ', '_')}.png"
-        if not cv2.imwrite(str(folder / name), picture):
-            raise OSError(f"cannot write {folder / name}")
+    return [Path(file.path) for manifest in shipped() for file in manifest.files.values()]
+
+
+def _folder(name: str) -> Folder:
+    from fusion_pipeline.evaluate.kitti_frames import find
+
+    folder = find(Path(name))
+    for line in folder.missing:
+        typer.echo(f"missing: {line}", err=True)
+    return folder
+
+
+def _one_frame(data: Sequence[str], models: Sequence[Path], name: str, markdown: bool) -> None:
+    from fusion_pipeline.cli.errors import UserError
+    from fusion_pipeline.evaluate import one_frame
+    from fusion_pipeline.evaluate.kitti import looked
+    from fusion_pipeline.evaluate.kitti_detect import Detector
+
+    if len(data) != 1 or data[0] == SIMULATED or data[0].endswith(".json"):
+        raise UserError("--frame looks at one frame of one KITTI folder; name the folder")
+    wanted = one_frame.named(_folder(data[0]).frames, name)
+    for path in models or _default_models(all_of_them=False):
+        detector = Detector(path)
+        sys.stdout.write(f"{detector.manifest.name}, KITTI {wanted.name}, score >= {one_frame.SURE}\n\n")
+        sys.stdout.write(one_frame.as_text(looked(detector, wanted), markdown=markdown))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

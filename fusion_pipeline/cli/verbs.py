@@ -86,11 +86,14 @@ VERBS: dict[str, Verb] = {
     ),
     "eval": Verb(
         f"{_CLI}.eval:evaluate",
-        "Score a model on labelled KITTI frames, or on held-out simulated moments.",
+        "Score models on labelled KITTI frames, or on held-out simulated moments.",
         (
             "fusion eval kitti/",
+            "fusion eval kitti/ --pictures worst/ --plots plots/",
+            "fusion eval kitti/ --frame 000001",
             "fusion eval simulated --frames 100",
             "fusion eval kitti/ --model my_network.onnx --json",
+            "fusion eval kitti/ simulated --robust 40 --out figures.json --card MODELS.md",
         ),
     ),
     "train": Verb(

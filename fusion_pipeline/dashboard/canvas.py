@@ -18,6 +18,7 @@ GRID: Colour = (44, 50, 62)
 FAINT: Colour = (112, 122, 138)
 TEXT: Colour = (226, 230, 238)
 TRUTH: Colour = (255, 255, 255)
+MISSED: Colour = (255, 59, 48)
 CLASSES: tuple[Colour, ...] = ((79, 195, 247), (255, 167, 66), (244, 98, 146), (156, 214, 104), (176, 190, 197))
 MODALITIES: tuple[Colour, ...] = ((38, 198, 180), (255, 202, 40), (179, 92, 232))  # LiDAR, camera, audio
 SOUND: Colour = MODALITIES[2]

@@ -12,6 +12,7 @@ from fusion_pipeline.dashboard.canvas import (
     CLASSES,
     FAINT,
     GRID,
+    MISSED,
     MODALITIES,
     SOUND,
     TEXT,
@@ -48,13 +49,23 @@ def colour_of(label: int) -> Colour:
 
 
 def draw_camera(
-    canvas: Canvas, frame: Bytes, found: Tracks | Detections, camera: CameraMount, truth: Array | None
+    canvas: Canvas,
+    frame: Bytes,
+    found: Tracks | Detections,
+    camera: CameraMount,
+    truth: Array | None,
+    missed: Array | None = None,
 ) -> None:
-    """The frame, stretched over the whole canvas, with the boxes in it: outlines, labels, shares of the sensors."""
+    """The frame, stretched over the whole canvas, with the boxes in it: outlines, labels, shares of the sensors.
+
+    `missed` (K, 7) is truth that was not found, and stands out.
+    """
     canvas.paste(frame, Rect(0, 0, canvas.width, canvas.height))
     view = _View(canvas, camera)
     for row in truth if truth is not None else ():
         view.outline(corners(row[None])[0], TRUTH, 1.0)
+    for row in missed if missed is not None else ():
+        view.outline(corners(row[None])[0], MISSED, 2.0)
     boxes, rows = found.boxes, nearest_rows(found.boxes)
     solids = corners(box_rows(boxes))
     for row in reversed(rows):  # the nearest last, over the others
@@ -141,7 +152,12 @@ def draw_shares(canvas: Canvas, shares: Array, where: Rect) -> None:
 
 
 def draw_from_above(
-    canvas: Canvas, points_m: Array, found: Tracks | Detections, camera: CameraMount, truth: Array | None
+    canvas: Canvas,
+    points_m: Array,
+    found: Tracks | Detections,
+    camera: CameraMount,
+    truth: Array | None,
+    missed: Array | None = None,
 ) -> None:
     """The view from above, the vehicle's front upward: points, boxes, where they go, where sounds come from."""
     scale = canvas.height / (_BEHIND_M + _AHEAD_M)
@@ -163,6 +179,8 @@ def draw_from_above(
     canvas.area(page(bev_corners(np.asarray([[0, 0, 0, length, width, 1, 0]]))[0]), TEXT, 0.9)
     for row in truth if truth is not None else ():
         canvas.line(page(bev_corners(row[None])[0]), TRUTH, 1.0, closed=True)
+    for row in missed if missed is not None else ():
+        canvas.line(page(bev_corners(row[None])[0]), MISSED, 2.0, closed=True)
     boxes = found.boxes
     outlines = bev_corners(box_rows(boxes))
     for row in range(len(boxes)):

@@ -17,18 +17,25 @@ _LIST_MIN_HEIGHT = 330
 
 
 def draw(
-    frame: Bytes, points_m: Array, found: Tracks | Detections, camera: CameraMount, truth: Array | None = None
+    frame: Bytes,
+    points_m: Array,
+    found: Tracks | Detections,
+    camera: CameraMount,
+    truth: Array | None = None,
+    missed: Array | None = None,
 ) -> Bytes:
     """(H, W, 3) BGR picture of one set.
 
     `frame` is (h, w, 3) BGR from `camera`, `points_m` (N, 3) in the vehicle frame, `truth` (M, 7) boxes x y z length
-    width height yaw, drawn as thin white outlines. Raises ValueError for arrays of another shape.
+    width height yaw, drawn as thin white outlines, `missed` (K, 7) those in red. Raises ValueError for
+    arrays of another shape.
     """
     require_shape("frame", frame, None, None, 3)
     require_dtype("frame", frame, np.uint8)
     require_shape("points_m", points_m, None, 3)
-    if truth is not None:
-        require_shape("truth", truth, None, 7)
+    for name, rows in (("truth", truth), ("missed", missed)):
+        if rows is not None:
+            require_shape(name, rows, None, 7)
     height, width = frame.shape[:2]
     shrink = min(_CAMERA_WIDTH / width, _CAMERA_MAX_HEIGHT / height)
     shown = Rect(_GAP, _GAP, round(width * shrink), round(height * shrink))
@@ -39,7 +46,7 @@ def draw(
     centred = Rect(_GAP + (left_width - shown.width) // 2, _GAP, shown.width, shown.height)
     for where in (beside, below):
         canvas.rect(where, PANEL)
-    draw_camera(canvas.clip(centred), frame, found, camera, truth)
-    draw_from_above(canvas.clip(beside), points_m, found, camera, truth)
+    draw_camera(canvas.clip(centred), frame, found, camera, truth, missed)
+    draw_from_above(canvas.clip(beside), points_m, found, camera, truth, missed)
     draw_list(canvas.clip(below), len(points_m), found)
     return canvas.image()

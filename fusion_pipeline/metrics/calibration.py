@@ -13,10 +13,17 @@ def expected_calibration_error(scores: Doubles, right: Array, bins: int = BINS) 
     """Mean gap between score and share of right ones over bins of equal mass (N,), 0 to 1 (Naeini et al., 2015)."""
     if not len(scores):
         return float("nan")
-    order = np.argsort(scores, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [abs(scores[part].mean() - np.asarray(right, np.float64)[part].mean()) * len(part) for part in parts]
-    return float(np.sum(gaps) / len(scores))
+    table = reliability(scores, right, bins)
+    return float((np.abs(table[:, 0] - table[:, 1]) * table[:, 2]).sum() / len(scores))
+
+
+def reliability(scores: Doubles, right: Array, bins: int = BINS) -> Doubles:
+    """(B, 3) mean score, share of right ones and number of each of the bins of equal mass, the lowest scores first."""
+    if not len(scores):
+        return np.zeros((0, 3))
+    parts = np.array_split(np.argsort(scores, kind="stable"), min(bins, len(scores)))
+    sure = np.asarray(right, np.float64)
+    return np.asarray([(scores[part].mean(), sure[part].mean(), len(part)) for part in parts], np.float64)
 
 
 def coverage(errors: Doubles, sigmas: Doubles) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles
+from fusion_pipeline.metrics.kitti import drawn, percentiles
 
 CUT = 0.1  # recall and precision below it do not count
 DISTANCES_M = (0.5, 1.0, 2.0, 4.0)
@@ -36,6 +37,8 @@ class Matches:
     scores: Doubles  # (N,)
     errors: Doubles  # (K, 4) of those right: metres on the ground, 1 - IoU of aligned boxes, radians, m/s
     wanted: int
+    frame: Array  # (N,) which of the scenes
+    wanted_in: Array  # (F,) of each scene
 
 
 def matched(scenes: Sequence[Scene], distance_m: float) -> Matches:
@@ -43,7 +46,8 @@ def matched(scenes: Sequence[Scene], distance_m: float) -> Matches:
     right: list[bool] = []
     scores: list[float] = []
     errors: list[tuple[float, ...]] = []
-    for scene in scenes:
+    frame: list[int] = []
+    for number, scene in enumerate(scenes):
         free = np.ones(len(scene.truth), bool)
         apart = np.linalg.norm(scene.found[:, None, :2] - scene.truth[None, :, :2], axis=2)
         for i in np.argsort(-scene.scores, kind="stable"):
@@ -57,18 +61,22 @@ def matched(scenes: Sequence[Scene], distance_m: float) -> Matches:
                 errors.append(_errors(scene.found[i], scene.truth[j]))
             right.append(hit)
             scores.append(float(scene.scores[i]))
+            frame.append(number)
     order = np.argsort(-np.asarray(scores), kind="stable") if scores else np.zeros(0, np.int64)
-    wanted = sum(int((~scene.ignored).sum()) for scene in scenes)
+    wanted = np.asarray([int((~scene.ignored).sum()) for scene in scenes], np.int64)
     return Matches(np.asarray(right, bool)[order], np.asarray(scores, np.float64)[order],
-                   np.asarray(errors, np.float64).reshape(-1, 4), wanted)  # fmt: skip
+                   np.asarray(errors, np.float64).reshape(-1, 4), int(wanted.sum()),
+                   np.asarray(frame, np.int64)[order], wanted)  # fmt: skip
 
 
-def precision_of(matches: Matches) -> float:
-    """AP in percent; NaN where nothing is wanted."""
-    if not matches.wanted:
+def precision_of(matches: Matches, weights: Array | None = None) -> float:
+    """AP in percent; NaN where nothing is wanted. `weights` (F,) says how often each scene is there."""
+    times = np.ones(len(matches.right)) if weights is None else weights[matches.frame]
+    wanted = matches.wanted if weights is None else (weights * matches.wanted_in).sum()
+    if not wanted:
         return float("nan")
-    hits = np.cumsum(matches.right)
-    recall, precision = hits / matches.wanted, hits / np.maximum(np.arange(1, len(hits) + 1), 1)
+    hits = np.cumsum(times * matches.right)
+    recall, precision = hits / wanted, hits / np.maximum(np.cumsum(times), 1e-9)
     best = np.maximum.accumulate(precision[::-1])[::-1] if len(precision) else precision
     at = np.searchsorted(recall, np.linspace(0, 1, 101) - 1e-12)
     values = np.where(at < len(best), best[np.minimum(at, len(best) - 1)], 0.0) if len(best) else np.zeros(101)
@@ -83,10 +91,8 @@ def average_precision(scenes: Sequence[Scene], distance_m: float) -> float:
 
 def interval(scenes: Sequence[Scene], distance_m: float, draws: int = 200, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the AP, drawing whole frames."""
-    rng = np.random.default_rng(seed)
-    drawn = [[scenes[i] for i in rng.integers(0, len(scenes), len(scenes))] for _ in range(draws)]
-    low, high = np.nanpercentile([average_precision(some, distance_m) for some in drawn], [2.5, 97.5])
-    return float(low), float(high)
+    matches = matched(scenes, distance_m)
+    return percentiles([precision_of(matches, weights) for weights in drawn(len(scenes), draws, seed)])
 
 
 def score(classes: Sequence[Sequence[Scene]]) -> tuple[float, float, Doubles]:

@@ -10,8 +10,9 @@ import numpy as np
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.metrics import calibration
 from fusion_pipeline.metrics import centre_distance as distance
+from fusion_pipeline.metrics.charts import Chart
 from fusion_pipeline.rig import Rig
-from fusion_pipeline.train import street, warning
+from fusion_pipeline.train import figure_charts, street, warning
 from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
 from fusion_pipeline.train.judge import (
     FAR_M,
@@ -31,13 +32,15 @@ from fusion_pipeline.train.judge import (
     mean_ap,
     scene_of,
     siren_azimuths,
+    wanted,
 )  # fmt: skip
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.world.sources import LABELS
 
 FOLLOWED_S = 15.0
-FULL, LIDAR = (1, 1, 1), (1, 0, 0)
+FULL, LIDAR, CAMERA = (1, 1, 1), (1, 0, 0), (0, 1, 0)
 STD_NAMES = ("x", "y", "z", "length", "width", "height", "yaw", "speed")
+Charted = Callable[[Chart], None]  # who wants to draw
 Looked = Callable[[Sequence[Ride], Sequence[Found]], None]  # who wants to look at what was found
 By = dict[tuple[int, int, int], list[Found]]
 
@@ -58,6 +61,7 @@ def figures(
     advance: Progress = lambda n: None,
     threads: int = 2,
     looked: Looked = lambda rides, found: None,
+    charted: Charted = lambda chart: None,
 ) -> tuple[Figure, ...]:
     """All of them; `drives` drives of the rig at `model_rig` are followed and listened to, `robust` moments go through
     every corruption.
@@ -65,15 +69,21 @@ def figures(
     judge, moments = Judge(model, threads), held_out(folder, rides, advance)
     by_mix = all_subsets(judge, moments, advance)
     looked(moments, by_mix[FULL])
-    rows = (*_accuracy(moments, by_mix), *_missing(moments, by_mix), *_honesty(moments, by_mix),
+    for chart in figure_charts.cars(moments, {mix: by_mix[mix] for mix in (FULL, LIDAR, CAMERA)}):
+        charted(chart)
+    rows = (*_accuracy(moments, by_mix), *_missing(moments, by_mix, charted), *_honesty(moments, by_mix, charted),
             *_sounds(moments, by_mix[FULL]))  # fmt: skip
     rig = Rig.load(model_rig)
     return (*rows, *_followed(model, rig, drives, advance), *_warned(model, rig, drives, advance),
-            *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance))  # fmt: skip
+            *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance, charted))  # fmt: skip
 
 
 def _scenes(moments: Sequence[Ride], found: Sequence[Found], label: int) -> list[distance.Scene]:
     return [scene_of(ride, out, label) for ride, out in zip(moments, found, strict=True)]
+
+
+def _seen(moments: Sequence[Ride], label: int) -> int:
+    return sum(int((wanted(ride) & (ride.labels == label)).sum()) for ride in moments)
 
 
 def _accuracy(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
@@ -81,7 +91,7 @@ def _accuracy(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
     low, high = car_interval(moments, full)
     ap = car_ap(moments, full)
     yield Figure("cars, BEV AP@0.7, R40, all senses", ap, "", ">= 80", ap >= 80, car_ap(moments, alone), "LiDAR alone",
-                 f"95 % interval {low:.0f} to {high:.0f}; {len(moments)} moments")  # fmt: skip
+                 f"{len(moments)} moments", low, high, _seen(moments, 0))  # fmt: skip
     far = car_ap(moments, full, 0.5, near_m=FAR_M)
     yield Figure(f"cars beyond {FAR_M:.0f} m, BEV AP@0.5, R40", far, "", "", None,
                  car_ap(moments, alone, 0.5, near_m=FAR_M), "LiDAR alone")  # fmt: skip
@@ -90,25 +100,26 @@ def _accuracy(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
         value, (low, high) = distance.average_precision(scenes, 1.0), distance.interval(scenes, 1.0)
         yield Figure(f"{name}, AP at centre distance 1 m", value, "", ">= 70", value >= 70,
                      distance.average_precision(_scenes(moments, alone, label), 1.0), "LiDAR alone",
-                     f"95 % interval {low:.0f} to {high:.0f}")  # fmt: skip
+                     "", low, high, _seen(moments, label))  # fmt: skip
     for mix, name in ((FULL, "all senses"), (LIDAR, "LiDAR alone")):
         mean, nds, errors = distance.score([_scenes(moments, by_mix[mix], label) for label in range(4)])
         said = ", ".join(f"{a} {e:.2f}" for a, e in zip(("ATE m", "ASE", "AOE rad", "AVE m/s"), errors, strict=True))
         yield Figure(f"NDS without attributes, {name}", nds, "", note=f"mAP {100 * mean:.1f}; {said}")
 
 
-def _missing(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+def _missing(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[Figure]:
     full = mean_ap(moments, by_mix[FULL])
     values = {mix: mean_ap(moments, found) for mix, found in by_mix.items()}
     parts = ", ".join(
         f"{''.join(n for n, there in zip(NAMES, mix, strict=True) if there)} {v:.1f}" for mix, v in values.items()
     )
+    charted(figure_charts.subsets(values, len(moments)))
     kept = float(np.mean(list(values.values()))) / full
     yield Figure("retention: mean over the 7 subsets of senses / all, mAP at 2 m", kept, "", ">= 0.7", kept >= 0.7,
                  note=parts)  # fmt: skip
 
 
-def _honesty(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+def _honesty(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[Figure]:
     shares, drops = leave_one_out(moments, by_mix)
     rank = calibration.rank_correlation(shares, drops)
     yield Figure("Spearman of attribution against leave-one-out", rank, "", ">= 0.7", rank >= 0.7,
@@ -119,9 +130,10 @@ def _honesty(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure("greatest attribution to an absent sense", absent, "", "0", absent == 0.0)
     scores, right, errors, sigmas = judged_scores(moments, by_mix[FULL])
+    charted(figure_charts.reliability(scores, right))
     ece = calibration.expected_calibration_error(scores, right)
     covered = np.asarray([calibration.coverage(errors[:, k], sigmas[:, k]) for k in range(8)])
-    yield Figure("expected calibration error of scores", ece, "", "<= 0.05", ece <= 0.05)
+    yield Figure("expected calibration error of scores", ece, "", "<= 0.05", ece <= 0.05, n=len(scores))
     said = ", ".join(f"{name} {100 * c:.0f}" for name, c in zip(STD_NAMES, covered, strict=True))
     mean = 100 * float(covered.mean())
     yield Figure("errors within one sigma, mean over 8 columns", mean, "%", "63 to 73", 63 <= mean <= 73, note=said)
@@ -170,7 +182,9 @@ def _warned(model: Path, rig: Rig, drives: int, advance: Progress) -> Iterator[F
                  f"{miss:.0f} degrees (median)")  # fmt: skip
 
 
-def _robust(judge: Judge, moments: Sequence[Ride], clean: Sequence[Found], advance: Progress) -> Iterator[Figure]:
+def _robust(
+    judge: Judge, moments: Sequence[Ride], clean: Sequence[Found], advance: Progress, charted: Charted
+) -> Iterator[Figure]:
     if not moments:
         return
     whole = distance.score([_scenes(moments, clean, label) for label in range(4)])[1]
@@ -183,6 +197,7 @@ def _robust(judge: Judge, moments: Sequence[Ride], clean: Sequence[Found], advan
                 advance(1)
             score = distance.score([_scenes(moments, found, label) for label in range(4)])[1]
             kept.setdefault(name, []).append(score / whole)
+    charted(figure_charts.robustness(kept, len(moments)))
     mean = float(np.mean(list(kept.values())))
     said = "; ".join(f"{name} {' '.join(f'{v:.2f}' for v in values)}" for name, values in kept.items())
     yield Figure("mean resistance over 10 corruptions x 3 severities, NDS / clean NDS", mean, "", ">= 0.8", mean >= 0.8,

@@ -1,0 +1,157 @@
+"""The model card: what each shipped model is, what it was seen to do, and where it fails. Made of `Outcome`s alone."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fusion_pipeline.bench.report import Figure, markdown
+from fusion_pipeline.evaluate.kitti_frames import SITE
+from fusion_pipeline.evaluate.outcome import Outcome
+from fusion_pipeline.manifest import SHIPPED, Manifest, sha256_of
+from fusion_pipeline.operations import OPERATIONS
+
+COLUMNS = ("easy", "moderate", "hard", "0-20 m", "20-40 m", "40-70 m")
+HEAD = """# Models
+
+Written by `fusion eval`, see [how to reproduce](#how-to-reproduce); not by hand. All weights are trained on the
+project's own simulation alone: no recording and no label of anybody's went into them.
+
+"""
+LIMITS = """\
+## Limits of all of them
+
+* **Not for driving.** No figure here says that a vehicle, a person or a robot is safe.
+* Real figures come from few labelled frames of one city, by day, in dry weather, with one kind of sensor. The interval
+  beside each says how far other frames could lie; read it before the value. Over a handful of frames it is too narrow.
+* KITTI labels what its camera shows, and not all of that; things that are there and not labelled count as false.
+* From above and in space the benchmark's rules excuse nothing by DontCare regions, and neither do the tables.
+* KITTI has no sound. What is said of sounds, their directions and hidden sirens is seen in simulation alone.
+* Each KITTI frame is judged alone. Earlier sweeps, which give velocities, and tracks are judged in simulation alone.
+* The grid reaches 70.4 m ahead and 40 m to both sides of the sensors; nothing is found behind.
+* Scores are chances and sigmas are errors where the world is like the simulation; the rows on calibration say how far
+  they are from it on real frames. `fusion adapt` measures the normalisations anew on your own sensors, without labels.
+
+"""
+REPRODUCE = """\
+## How to reproduce
+
+    fusion eval KITTI simulated {options} --out figures.json --card MODELS.md
+    fusion eval figures.json --card MODELS.md    # the same card, without measuring again
+
+KITTI is a folder with the object benchmark or raw drives of the [KITTI Vision Benchmark Suite]({site}), as downloaded
+(CC BY-NC-SA 3.0; used to judge, never to train, and not shipped). Simulated moments are rendered on the spot, from
+seeds that no training has seen. Training: `fusion train`, see [docs/fusion.md](docs/fusion.md).
+
+AP R40 is KITTI's average precision at 40 recalls. Intervals are 95 % bootstraps over frames. n is the number of
+labelled things that count.
+"""
+
+
+def shipped() -> Iterator[Manifest]:
+    """Manifests of the models whose files are here, the default one's family as sorted by name."""
+    for path in sorted(SHIPPED.glob("*.toml")):
+        if all((path.parent / file.path).is_file() for file in Manifest.parse(path).files.values()):
+            yield Manifest.load(path)
+
+
+def absent() -> Iterator[Manifest]:
+    """Manifests of the models that are supported and not shipped."""
+    for path in sorted(SHIPPED.glob("*.toml")):
+        manifest = Manifest.parse(path)
+        if not all((path.parent / file.path).is_file() for file in manifest.files.values()):
+            yield manifest
+
+
+def card(outcomes: Sequence[Outcome]) -> str:
+    """The whole of MODELS.md. The same outcomes give the same text."""
+    parts = [HEAD, *(_model(manifest, outcomes) for manifest in shipped()), *_absent(), LIMITS]
+    said = next((one.about for one in outcomes if one.data == "simulated"), "")
+    counts = [int(word) for word in said.split() if word.isdigit()] or [240, 4, 40]
+    options = " ".join(f"--{name} {n}" for name, n in zip(("frames", "drives", "robust"), counts, strict=True))
+    return "".join(parts) + REPRODUCE.format(options=options, site=SITE)
+
+
+def _model(manifest: Manifest, outcomes: Sequence[Outcome]) -> str:
+    rows = [("what it is", manifest.description), ("trained", manifest.source), ("licence", manifest.license),
+            ("classes", ", ".join(manifest.classes))]  # fmt: skip
+    for file in manifest.files.values():
+        path = Path(file.path)
+        rows += [("file", f"`{path.name}`, {path.stat().st_size / 1e6:.1f} MB"), ("sha256", f"`{sha256_of(path)}`")]
+    names = {kind: name for name, kind in OPERATIONS.items()}
+    rows += [("inputs", _tensors(manifest, "inputs")), ("outputs", _tensors(manifest, "outputs")),
+             ("around it", ", ".join(f"`{names[type(stage)]}`" for stage in manifest.stages)),
+             ("seen to run on", ", ".join(manifest.requires.providers))]  # fmt: skip
+    text = f"## {manifest.name}\n\n| | |\n|---|---|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows) + "\n"
+    mine = [one for one in outcomes if one.model == manifest.name]
+    hashes = {Path(file.path).name: sha256_of(Path(file.path)) for file in manifest.files.values()}
+    for one in mine:
+        text += _outcome(one, dict(one.files) == hashes)
+    return text if mine else text + "Not judged yet.\n\n"
+
+
+def _tensors(manifest: Manifest, which: str) -> str:
+    from fusion_pipeline.detect.network import Network
+
+    named = []
+    for file in manifest.files.values():
+        named += [f"`{spec.name}` {' x '.join(str(n) for n in spec.shape)}" for spec in
+                  getattr(Network(Path(file.path)), which)]  # fmt: skip
+    return ", ".join(named)
+
+
+def _outcome(one: Outcome, same: bool) -> str:
+    where = "On real frames: KITTI" if one.data == "kitti" else "In simulation"
+    text = f"### {where} ({one.model})\n\n{one.about[:1].upper()}{one.about[1:]}; measured on {one.date}.\n"
+    if not same:
+        text += "\n**Measured with earlier weights of this model; measure again.**\n"
+    tables = {title: rows for title, rows in one.sections.items() if rows}
+    matrix = [row for title, rows in tables.items() if title.endswith("AP R40") for row in rows]
+    text += "\n" + _matrix(matrix) if matrix else ""
+    missed = [row for rows in tables.values() for row in rows if row.met is False]
+    rest = [row for title, rows in tables.items() if not title.endswith("AP R40") for row in rows]
+    targets = [row for row in matrix if row.target]
+    if targets or rest:
+        text += "\n" + markdown("", [*targets, *rest]).partition("\n\n")[2]
+    if missed:
+        text += "\nTargets not reached: " + "; ".join(
+            f"{row.what} ({row.value:.3g} {row.unit}".rstrip() + f", wanted {row.target})" for row in missed
+        ) + ".\n"  # fmt: skip
+    return text + "\n"
+
+
+def _matrix(rows: Iterable[Figure]) -> str:
+    """AP R40 by level, and of moderate ones by distance: value, interval, n."""
+    cells: dict[str, dict[str, Figure]] = {}
+    for row in rows:
+        what, _, column = row.what.rpartition(", ")
+        cells.setdefault(what, {})[column] = row
+    lines = ["| AP R40 [95 %] n | " + " | ".join(COLUMNS) + " | moderate, LiDAR alone | moderate, camera alone |",
+             "|---" * (len(COLUMNS) + 3) + "|"]  # fmt: skip
+    for what, found in cells.items():
+        row = [_cell(found.get(column)) for column in COLUMNS]
+        moderate = found.get("moderate")
+        beside = dict(moderate.beside) if moderate else {}
+        lidar = f"{moderate.baseline:.1f}" if moderate and moderate.baseline is not None else ""
+        camera = f"{beside['camera alone']:.1f}" if "camera alone" in beside else ""
+        lines.append(f"| {what} | " + " | ".join([*row, lidar, camera]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    ends = "" if figure.low is None or figure.high is None else f" [{figure.low:.0f}, {figure.high:.0f}]"
+    return f"{figure.value:.1f}{ends} {figure.n}"
+
+
+def _absent() -> Iterator[str]:
+    rows: Mapping[str, Manifest] = {manifest.name: manifest for manifest in absent()}
+    if rows:
+        yield "## Supported, not shipped\n\n"
+        for name, manifest in rows.items():
+            for file in manifest.files.values():
+                said = f"**{name}**: {manifest.description}. Licence {manifest.license}, [source]({file.url}), sha256 "
+                said += f"`{file.sha256}`."
+                yield textwrap.fill(said, 120, break_long_words=False, break_on_hyphens=False) + "\n\n"
