@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("supervisor", "inline"),
     ("fleet",),
     ("bench", "dashboard", "train"),
-    ("doctor", "warm"),
+    ("doctor", "warm", "evaluate"),
     ("nodes", "calibration", "cli"),
     ("launch",),
 )
