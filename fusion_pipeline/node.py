@@ -39,6 +39,7 @@ class Node(ABC, Generic[Config]):
         self.state = "starting"
         self.detail = ""
         self.starts = 0  # how often this run has started the node before; what it wrote then must not be lost
+        self.replay = False  # time is a log's, nothing may be lost, and everybody waits for the slowest
         self.watch = Stopwatch(name)
 
     @classmethod

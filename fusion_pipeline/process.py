@@ -188,7 +188,7 @@ def run_process(spec: ProcessSpec) -> None:
     _die_with_parent(spec.parent)
     _place(spec)
     node = spec.node(spec.config, spec.label)
-    node.starts = spec.starts
+    node.starts, node.replay = spec.starts, spec.replay
     runner = Runner(spec, node)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides; Ctrl-C reaches the whole terminal group
     signal.signal(signal.SIGTERM, lambda *_: runner.stop.set())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.logs.record import Recording
 
 LOOK_S = 0.5
+REPLAY_PATIENCE_S = 60.0  # a replay waits for the disk
 SAVE = "save"
 
 
@@ -92,6 +93,7 @@ class Recorder(Stage[RecorderConfig]):
             compression=config.compression,
             images=config.images,
             held_bytes=round(config.buffer_mb * 1e6),
+            patience_s=REPLAY_PATIENCE_S if self.replay else 0.0,
         )
         rig = Rig.load(config.rig) if config.rig is not None else None
         provenance = Provenance.of_graph(rig, _configuration(config.out))

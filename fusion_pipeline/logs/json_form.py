@@ -141,7 +141,7 @@ def _numbers(values: Any) -> Any:
 
 
 def _short(values: Any) -> Any:
-    flat = [float(str(value)) for value in values.ravel()]  # the shortest digits that give back the float32
+    flat = [float(f"{value:.9g}") for value in values.ravel().tolist()]  # as many digits as give back a float32
     return np.asarray(flat, np.float64).reshape(values.shape).tolist()
 
 
@@ -158,6 +158,9 @@ def _array(values: Any, kind: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _text(table: Mapping[str, Any]) -> str:
+    text = json.dumps(table, separators=(", ", ": "))
+    if "NaN" not in text and "Infinity" not in text:
+        return text
     text = json.dumps(_finite(table), separators=(", ", ": "))
     return text.replace('"\\u0000inf"', "1e999").replace('"-\\u0000inf"', "-1e999")
 

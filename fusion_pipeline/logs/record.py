@@ -43,6 +43,7 @@ class RecordingOptions:
     compression: str = "lz4"
     images: str = "raw"
     held_bytes: int = 256 << 20  # messages that wait for the disk
+    patience_s: float = 0.0  # how long to wait for memory before a message is lost; live not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Recording:
         self._not_written: Counter[tuple[str, str]] = Counter()
         self._held = 0
         self._spare: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # of `_held`
+        self._memory = threading.Condition()  # of `_held`
         self._work: queue.SimpleQueue[Chunk | _Save | _NextPart | None] = queue.SimpleQueue()
         self._asked: list[str] = []
         self._until_ns = 0  # writing what follows a save, until then
@@ -159,8 +160,10 @@ class Recording:
 
     def take(self, size: int) -> Chunk | None:
         """Memory for a chunk, within the bounds; one chunk of any size there always is."""
-        with self._lock:
-            if self._held and self._held + size > self._options.held_bytes:
+        most = self._options.held_bytes
+        with self._memory:
+            free = self._memory.wait_for(lambda: not self._held or self._held + size <= most, self._options.patience_s)
+            if not free:
                 return None
             self._held += size
         if size <= CHUNK_BYTES:
@@ -265,8 +268,9 @@ class Recording:
             self.problem = f"no room for the index ({error.strerror}); `fusion log recover` makes the file whole"
 
     def _give_back(self, chunk: Chunk) -> None:
-        with self._lock:
+        with self._memory:
             self._held -= chunk.capacity
+            self._memory.notify()
         if chunk.capacity <= CHUNK_BYTES and self._spare.qsize() < SPARE:
             chunk.clear()
             self._spare.put(chunk)

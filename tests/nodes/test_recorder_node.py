@@ -15,7 +15,7 @@ import pytest
 
 from calibration import rig
 from fusion_pipeline.logs import parts
-from fusion_pipeline.logs import record as recording
+from fusion_pipeline.logs import record as record_module
 from fusion_pipeline.logs.raw import RawReader
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.messages import AudioChunk, Boxes, CameraFrame, Detections, Header
@@ -153,13 +153,13 @@ def test_a_write_that_fails_half_way_leaves_a_whole_file(tmp_path: Path, small_f
 
 def test_a_slow_disk_costs_messages_not_memory_nor_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    real = recording.Recording._put
+    real = record_module.Recording._put
 
-    def slow(self: recording.Recording, sealed: Any) -> None:
+    def slow(self: record_module.Recording, sealed: Any) -> None:
         gate.wait(20)
         real(self, sealed)
 
-    monkeypatch.setattr(recording.Recording, "_put", slow)
+    monkeypatch.setattr(record_module.Recording, "_put", slow)
     node = opened(RecorderConfig(tmp_path / "log.mcap", buffer_mb=16))
     for k in range(60):
         list(node.step(frame(k, 10, 800)))  # 1.9 MB each: two in a chunk of 4 MB, four chunks in the buffer
@@ -173,6 +173,24 @@ def test_a_slow_disk_costs_messages_not_memory_nor_time(tmp_path: Path, monkeypa
     list(node.step(frame(60, 10, 800)))
     node.close()
     assert len(stamps(tmp_path / "log.mcap")) == 61 - lost
+
+
+def test_a_replay_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = record_module.Recording._put
+
+    def slow(self: record_module.Recording, sealed: Any) -> None:
+        time.sleep(0.02)
+        real(self, sealed)
+
+    monkeypatch.setattr(record_module.Recording, "_put", slow)
+    node = Recorder(RecorderConfig(tmp_path / "log.mcap", buffer_mb=16), "recorder")
+    node.replay = True
+    node.open()
+    for k in range(40):
+        list(node.step(frame(k, 10, 800)))  # five times what the buffer holds
+    node.close()
+    assert node.counts() == {}
+    assert len(stamps(tmp_path / "log.mcap")) == 40
 
 
 def test_a_message_larger_than_the_buffer_is_written_all_the_same(tmp_path: Path) -> None:
@@ -287,7 +305,7 @@ def test_nothing_is_written_where_nobody_asks(tmp_path: Path) -> None:
 
 
 def test_a_chunk_is_closed_also_when_nothing_comes_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "CLOSE_CHUNK_S", 0.0)
+    monkeypatch.setattr(record_module, "CLOSE_CHUNK_S", 0.0)
     node = opened(RecorderConfig(tmp_path / "log.mcap"))
     record(node, 1)
     list(node.advance(START))
