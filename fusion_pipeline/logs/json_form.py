@@ -137,7 +137,8 @@ def _hops(table: Mapping[str, Any]) -> tuple[Hop, ...]:
 
 def _numbers(values: Any) -> Any:
     """An array as nested lists with as many digits as its type has, no more."""
-    return values.tolist() if values.dtype == np.float64 else _short(values)
+    plain = values.tolist() if values.dtype == np.float64 else _short(values)
+    return plain if np.isfinite(values).all() else _finite(plain)
 
 
 def _short(values: Any) -> Any:
