@@ -27,19 +27,15 @@ DEFINITIONS = {
     VELODYNE: "std_msgs/Header header\nvelodyne_msgs/VelodynePacket[] packets",
     f"{AUDIO}AudioData": "uint8[] data",
     f"{AUDIO}AudioDataStamped": "std_msgs/Header header\naudio_common_msgs/AudioData audio",
-    f"{AUDIO}AudioInfo": "uint8 channels\nuint32 sample_rate\nstring sample_format\nuint32 bitrate\nstring coding_format",
+    f"{AUDIO}AudioInfo": "uint8 channels\nuint32 sample_rate\nstring sample_format\nuint32 bitrate\n"
+    "string coding_format",
 }
 for store in STORES.values():
     for kind, text in DEFINITIONS.items():
         store.register(get_types_from_msg(text, kind))
-SCHEMAS = {
-    kind: text
-    for kind, text in [
-        (k, STORES["ros2"].generate_msgdef(k, ros_version=2)[0]) for k in (
-            "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo",
-            "tf2_msgs/msg/TFMessage", *DEFINITIONS)
-    ]
-}  # fmt: skip
+WRITTEN = ("sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo",
+           "tf2_msgs/msg/TFMessage", *DEFINITIONS)  # fmt: skip
+SCHEMAS = {name: STORES["ros2"].generate_msgdef(name, ros_version=2)[0] for name in WRITTEN}
 
 
 def ros2_mcap(path: Path, content: list[tuple[str, Any]], step_ns: int = 10**7) -> Path:
