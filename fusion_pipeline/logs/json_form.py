@@ -160,9 +160,8 @@ def _array(values: Any, kind: Any, shape: tuple[int, ...]) -> Any:
 
 def _text(table: Mapping[str, Any]) -> str:
     text = json.dumps(table, separators=(", ", ": "))
-    if "NaN" not in text and "Infinity" not in text:
-        return text
-    text = json.dumps(_finite(table), separators=(", ", ": "))
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(_finite(table), separators=(", ", ": "))
     return text.replace('"\\u0000inf"', "1e999").replace('"-\\u0000inf"', "-1e999")
 
 
