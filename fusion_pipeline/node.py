@@ -31,6 +31,7 @@ class Node(ABC, Generic[Config]):
     """
 
     commands: ClassVar[tuple[str, ...]] = ()  # words that `command` understands; others are not even asked
+    stop_s: ClassVar[float] = 2.0  # from being asked to stop to being killed
     every: ClassVar[bool] = False  # reads all there is, also of topics of which others want the newest alone
 
     def __init__(self, config: Config, name: str) -> None:

@@ -26,7 +26,6 @@ from fusion_pipeline.transport.zeromq import ZeromqBus
 BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # before the first, second, ... restart within BREAKER_WINDOW_S
 BREAKER_RESTARTS = 6  # more restarts than this within the window: give the process up
 BREAKER_WINDOW_S = 60.0
-STOP_GRACE_S = 2.0  # from SIGTERM to SIGKILL
 WATCHED = ("detections", "tracks")  # what `poll` yields besides health
 SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
 
@@ -137,9 +136,9 @@ class Supervisor:
         alive = [child for child in self.children.values() if child.handle.is_alive()]
         for child in alive:
             _signal(child.handle, signal.SIGTERM)
-        until = time.monotonic() + STOP_GRACE_S
-        for child in alive:
-            child.handle.join(max(0.0, until - time.monotonic()))
+        asked = time.monotonic()
+        for child in sorted(alive, key=lambda child: child.process.node.stop_s):
+            child.handle.join(max(0.0, asked + child.process.node.stop_s - time.monotonic()))
             if child.handle.is_alive():
                 self.events.append(Event(child.process.label, "did not stop when asked; killed"))
                 _signal(child.handle, signal.SIGKILL)

@@ -52,6 +52,7 @@ class Recorder(Stage[RecorderConfig]):
 
     reads = (CameraFrame, LidarScan, AudioChunk, EgoMotion, Detections, Tracks, Health)
     commands = (SAVE,)
+    stop_s = 12.0  # what waits for a slow disk is not thrown away
     every = True  # also of topics of which others want the newest alone
 
     @classmethod

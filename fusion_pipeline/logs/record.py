@@ -6,6 +6,7 @@ finds no room in it, or on the disk, is counted by topic and reason, and the gap
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -27,7 +28,7 @@ CLOSE_CHUNK_S = 0.4  # a crash costs what came in this time, and what the disk h
 SPARE = 8  # empty chunks kept for use
 SPLIT_AT = 0.9  # of the size at which a file ends: the caller ends it where a new one can well begin
 SMALLEST_PART = 1 << 20  # bytes; a file is not ended before
-END_S = 30.0  # how long the end waits for the disk
+END_S = 10.0  # how long the end waits for the disk
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,20 @@ class Recording:
         self._work.put(None)
         self._thread.join(END_S)
         if self._thread.is_alive():
-            self.problem = f"the disk of {self._options.out} has not answered for {END_S:.0f} s"
+            self._give_up()
         if self._error is not None:
             raise self._error
+
+    def _give_up(self) -> None:
+        """The disk is too slow for what still waits: that is lost, and counted."""
+        self.problem = f"the disk of {self._options.out} has not taken in {END_S:.0f} s what was waiting for it"
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._work.get_nowait()
+                for topic, count in item.messages.items() if isinstance(item, Chunk) else ():
+                    self._no_memory[topic, "disk too slow"] += count
+        self._work.put(None)
+        self._thread.join(1.0)
 
     def take(self, size: int) -> Chunk | None:
         """Memory for a chunk, within the bounds; one chunk of any size there always is."""

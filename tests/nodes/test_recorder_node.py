@@ -175,6 +175,28 @@ def test_a_slow_disk_costs_messages_not_memory_nor_time(tmp_path: Path, monkeypa
     assert len(stamps(tmp_path / "log.mcap")) == 61 - lost
 
 
+def test_an_end_that_the_disk_holds_up_is_bounded_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, gate = record_module.Recording._put, threading.Event()
+
+    def slow(self: record_module.Recording, sealed: Any) -> None:
+        gate.wait(20)
+        real(self, sealed)
+
+    monkeypatch.setattr(record_module.Recording, "_put", slow)
+    monkeypatch.setattr(record_module, "END_S", 0.2)
+    node = opened(RecorderConfig(tmp_path / "log.mcap"))
+    for k in range(8):
+        list(node.step(frame(k, 10, 800)))  # two in a chunk
+    node.close()
+    assert node.counts() == {("camera/front", "disk too slow"): 6}
+    assert node.state == "degraded"
+    gate.set()
+    node._recording._thread.join(20)
+    reader = RawReader(tmp_path / "log.mcap")
+    assert sum(raw.topic == "camera/front" for raw in reader) == 2
+    assert dict(reader.metadata)["fusion.recorded"]["lost"] == "6"
+
+
 def test_a_replay_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = record_module.Recording._put
 
