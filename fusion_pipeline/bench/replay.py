@@ -1,4 +1,4 @@
-"""Logs: the same lines at any rate and under any load, damage, the card of a long log, and how fast reading is."""
+"""Logs: the same lines at any rate, after seeks, over loops and under any load; damage; how fast reading is."""
 
 from __future__ import annotations
 
@@ -6,69 +6,149 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-import numpy as np
-
+from fusion_pipeline.bench.replay_damage import damage_figures
+from fusion_pipeline.bench.replay_large import large_figures
+from fusion_pipeline.bench.replay_reading import reading_figures
 from fusion_pipeline.bench.report import Figure
-from fusion_pipeline.logs.card import card
-from fusion_pipeline.logs.raw import RawReader, RawWriter
-from fusion_pipeline.logs.reader import LogError, open_log
-from fusion_pipeline.logs.surgery import merged, recovered
-from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
+from fusion_pipeline.clock import seconds_to_ns
+from fusion_pipeline.logs.reader import open_log
 
 SCENARIO, SECONDS = "city_street", 4.0
+PATIENCE_S = 600.0
+Row = dict[str, Any]
 
 
 def run(quick: bool = False) -> tuple[Figure, ...]:
-    """All of it, on a simulated log."""
+    """All of it, on a simulated log; drives and loops are shorter with `quick`."""
     with TemporaryDirectory(prefix="fusion-bench-") as folder:
         log = Path(folder) / "street.mcap"
-        _fusion("sim", SCENARIO, "--seconds", str(SECONDS / 2 if quick else SECONDS), "-o", str(log))
-        return (*_same(log, quick), *_damage(log, 20 if quick else 300), *_reading(log, quick), *_long(log, quick))
+        fusion("sim", SCENARIO, "--seconds", str(SECONDS / 4 if quick else SECONDS), "-o", str(log))
+        return (
+            *same_figures(log, quick),
+            *reading_figures(log, quick),
+            *damage_figures(Path(folder), 200 if quick else 10_000),
+            *large_figures(log, Path(folder), 0.3 if quick else 10.0),
+        )
 
 
-def _fusion(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "fusion_pipeline.cli", *arguments], check=True, capture_output=True,
-                   timeout=300)  # fmt: skip
+class CommandError(RuntimeError):
+    """A command of this program that failed while it was measured; the message has its last words."""
 
 
-def digest(lines: Path) -> str:
-    """Of a result file, without the times that stages took."""
-    found = hashlib.sha256()
-    for text in lines.read_text(encoding="utf-8").splitlines():
-        row = json.loads(text)
-        row.pop("hops")
-        found.update(json.dumps(row, sort_keys=True).encode())
-    return found.hexdigest()
+def fusion(*arguments: str) -> str:
+    """Run the command and return what it printed. Raises CommandError."""
+    command = [sys.executable, "-m", "fusion_pipeline.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:]
+        raise CommandError(f"`fusion {' '.join(arguments)}` failed: {' '.join(said) or done.returncode}")
+    return done.stdout
 
 
-def _same(log: Path, quick: bool) -> Iterator[Figure]:
+def same_figures(log: Path, quick: bool) -> Iterator[Figure]:
     """The real graph of processes, again and again."""
-    out = log.with_suffix(".jsonl")
-    ways: list[tuple[str, str, int]] = [("max", "max", 0), ("1 x", "1", 0), ("max under load", "max", 2)]
+    runs = _Runs(log)
+    whole = runs.lines("--rate", "max")
+    outputs = {"max": whole, "1 x": runs.lines("--rate", "1"), **_loaded(runs, (1,) if quick else (1, 2, 4))}
+    outputs["one core for all"] = runs.lines("--cpus", "0")
+    if len(_cores()) > 1:
+        outputs["pinned to two cores in turn"] = runs.lines("--cpus", ",".join(map(str, _cores()[:2])))
     if not quick:
-        ways += [
-            ("0.25 x", "0.25", 0),
-            ("max again", "max", 0),
-            ("1 x under load", "1", 4),
-            ("max, one thread more", "max", 0),
-        ]
-    digests = []
-    for _, rate, busy in ways:
+        outputs["0.25 x"] = runs.lines("--rate", "0.25")
+    yield _differing("different outputs of replays of the whole graph", outputs, whole)
+
+    loops = 3 if quick else 20
+    laps = runs.lines("--loops", str(loops))
+    parts = {str(k): laps[k * len(whole) : (k + 1) * len(whole)] for k in range(loops)}
+    wrong = sum(_digest(part) != _digest(whole) for part in parts.values()) + (len(laps) != loops * len(whole))
+    yield Figure(f"loops of {loops} that differ from a single replay", wrong, "", "0", wrong == 0)
+
+    middle_s = round(runs.seconds / 2, 3)
+    since = [row for row in whole if row["stamp_ns"] >= runs.start_ns + seconds_to_ns(middle_s)]
+    sought = {
+        "--start": runs.lines("--start", str(middle_s), "--warm-up", "all"),
+        "--start at 1 x": runs.lines("--start", str(middle_s), "--warm-up", "all", "--rate", "1"),
+        "sought from another process": runs.after_seek(middle_s),
+    }
+    yield _differing(f"outputs after a seek to {middle_s:g} s that differ from the whole's there", sought, since)
+    cold = {
+        "--start": runs.lines("--start", str(middle_s)),
+        "--start under load": _loaded(runs, (2,), "--start", str(middle_s))["under load 2"],
+    }
+    yield _differing("the same with 2 s of warm-up: outputs that differ from each other", cold, cold["--start"])
+
+
+class _Runs:
+    """Replays of one log; their lines without the times that stages took."""
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._out = log, log.with_suffix(".jsonl")
+        opened = open_log(log)
+        self.start_ns, self.seconds = opened.start_ns, (opened.end_ns - opened.start_ns) / 1e9
+
+    def lines(self, *options: str) -> list[Row]:
+        fusion("replay", str(self._log), "--out", str(self._out), "--quiet", *options)
+        return rows_of(self._out)
+
+    def after_seek(self, to_s: float) -> list[Row]:
+        """Begun paused, sought from another process, then played."""
+        command = [sys.executable, "-m", "fusion_pipeline.cli", "replay", str(self._log), "--out", str(self._out),
+                   "--quiet", "--paused", "--warm-up", "all"]  # fmt: skip
+        with subprocess.Popen(command) as running:
+            try:
+                until = time.monotonic() + PATIENCE_S
+                for words in (("seek", str(to_s)), ("resume",)):
+                    while not self._told(running.pid, *words) and time.monotonic() < until:
+                        time.sleep(0.2)  # it may still be starting
+                running.wait(PATIENCE_S)
+            finally:
+                running.kill()
+        return rows_of(self._out)
+
+    @staticmethod
+    def _told(pid: int, *words: str) -> bool:
+        with contextlib.suppress(CommandError):
+            fusion("player", *words, "--graph", str(pid))
+            return True
+        return False
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The lines of a result file without the times that stages took."""
+    rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+    return [{key: value for key, value in row.items() if key != "hops"} for row in rows]
+
+
+def _digest(rows: list[Row]) -> str:
+    return hashlib.sha256("\n".join(json.dumps(row, sort_keys=True) for row in rows).encode()).hexdigest()
+
+
+def _differing(what: str, outputs: dict[str, list[Row]], wanted: list[Row]) -> Figure:
+    wrong = [name for name, rows in outputs.items() if _digest(rows) != _digest(wanted)]
+    said = f"; not the same: {', '.join(wrong)}" if wrong else ""
+    note = f"{len(wanted)} sets, sha256 {_digest(wanted)[:12]}; {', '.join(outputs)}{said}"
+    return Figure(what, len(wrong), f"of {len(outputs)}", "0", not wrong and bool(wanted), note=note)
+
+
+def _loaded(runs: _Runs, loads: tuple[int, ...], *options: str) -> dict[str, list[Row]]:
+    found = {}
+    for busy in loads:
         with _load(busy):
-            _fusion("replay", str(log), "--rate", rate, "--out", str(out), "--quiet")
-        digests.append(digest(out))
-    sets = len(out.read_text().splitlines())
-    different = len(set(digests)) - 1
-    said = ", ".join(name for name, _, _ in ways)
-    yield Figure(f"different outputs of {len(ways)} replays of the whole graph", different, "", "0", different == 0,
-                 note=f"{sets} sets; {said}")  # fmt: skip
+            found[f"under load {busy}"] = runs.lines(*options)
+    return found
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 @contextlib.contextmanager
@@ -87,83 +167,6 @@ def _load(busy: int) -> Iterator[None]:
 
 
 def _spin() -> None:
-    until = time.monotonic() + 300
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         pass
-
-
-def _damage(log: Path, mutations: int) -> Iterator[Figure]:
-    """Bits flipped, bytes cut off or made up: nothing false is read, nothing escapes."""
-    small = log.with_name("small.mcap")
-    kept = [raw for k, raw in enumerate(RawReader(log)) if raw.topic != "lidar/top" and k % 3 == 0]
-    with RawWriter(small) as writer:
-        for raw in kept[:400]:
-            writer.write(raw)
-    data, rng = small.read_bytes(), np.random.default_rng(5)
-    true = {(raw.topic, raw.log_ns, raw.data) for raw in RawReader(small)}
-    broken, whole = log.with_name("broken.mcap"), log.with_name("whole.mcap")
-    escaped = false = 0
-    for number in range(mutations):
-        damaged = bytearray(data)
-        if number % 3 == 0:
-            damaged = damaged[: int(rng.integers(0, len(data)))]
-        elif number % 3 == 1:
-            damaged[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-        else:
-            at = int(rng.integers(len(data) - 8))
-            damaged[at : at + 8] = rng.integers(0, 256, 8, np.uint8).tobytes()
-        broken.write_bytes(damaged)
-        try:
-            recovered(broken, whole)
-            false += sum((raw.topic, raw.log_ns, raw.data) not in true for raw in RawReader(whole))
-        except LogError:
-            continue
-        except Exception:
-            escaped += 1
-    yield Figure(f"exceptions other than a named error, {mutations} damaged logs recovered", escaped, "", "0",
-                 escaped == 0, note=f"{false} messages read that were never written (outside chunks nothing is "
-                 "checksummed)")  # fmt: skip
-
-
-def _reading(log: Path, quick: bool) -> Iterator[Figure]:
-    """Decoding every message beside the mcap library's bare reading of the same file."""
-    ours, theirs = [], []
-    for _ in range(2 if quick else 5):
-        began = time.perf_counter()
-        size = sum(_bytes(message) for message in open_log(log).messages())
-        ours.append(size / 1e6 / (time.perf_counter() - began))
-        began = time.perf_counter()
-        raw = _bare(log)
-        theirs.append(raw / 1e6 / (time.perf_counter() - began))
-    pace, bare = float(np.median(ours)), float(np.median(theirs))
-    yield Figure("reading and decoding a log", pace, "MB/s", ">= 0.8 x", pace >= 0.8 * bare, bare,
-                 "the mcap library's reader, not decoding")  # fmt: skip
-
-
-def _bare(log: Path) -> int:
-    from mcap.reader import make_reader
-
-    with log.open("rb") as file:
-        return sum(len(message.data) for _, _, message in make_reader(file).iter_messages())
-
-
-def _bytes(message: Message) -> int:
-    if isinstance(message, LidarScan):
-        return 22 * len(message.xyz_m)
-    if isinstance(message, CameraFrame):
-        return message.data.nbytes
-    return message.pcm.nbytes if isinstance(message, AudioChunk) else 0
-
-
-def _long(log: Path, quick: bool) -> Iterator[Figure]:
-    """Whether a longer log takes longer to look at: `info` reads its index alone."""
-    copies = 2 if quick else 8
-    long = log.with_name("long.mcap")
-    merged([log] * copies, long)
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        card(long)
-        times.append((time.perf_counter() - began) * 1e3)
-    took = float(np.median(times))
-    yield Figure(f"info of a log of {long.stat().st_size / 1e9:.2f} GB", took, "ms", "<= 1000", took <= 1000)

@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "world": ("fusion_pipeline.bench.world", "The simulated world"),
     "record": ("fusion_pipeline.bench.record", "Recording"),
     "replay": ("fusion_pipeline.bench.replay", "Logs and replay"),
+    "fleet": ("fusion_pipeline.bench.fleet", "Fleets of logs"),
     "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
 }
 ALL = "all"

@@ -47,7 +47,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
     "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
-    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay", "fusion_pipeline.bench.record"),  # baselines
+    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay_reading", "fusion_pipeline.bench.record"),  # baselines
     "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard", "fusion_pipeline.bench.record"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
