@@ -28,6 +28,9 @@ BREAKER_RESTARTS = 6  # more restarts than this within the window: give the proc
 BREAKER_WINDOW_S = 60.0
 WATCHED = ("detections", "tracks")  # what `poll` yields besides health
 SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
+REPLAY_SILENT_S = (
+    120.0  # a replay has time, and no second try: on an overloaded machine a process may get no turn for long
+)
 
 
 @dataclass
@@ -220,8 +223,9 @@ class Supervisor:
     def _check(self, child: Child, now: float) -> None:
         code = child.handle.exitcode
         if code is None:
-            if child.state == "running" and now - child.last_heartbeat_s > SILENT_S:
-                self.events.append(Event(child.process.label, f"no heartbeat for {SILENT_S:.0f} s; killed"))
+            allowed_s = REPLAY_SILENT_S if self.graph.replay else SILENT_S
+            if child.state == "running" and now - child.last_heartbeat_s > allowed_s:
+                self.events.append(Event(child.process.label, f"no heartbeat for {allowed_s:.0f} s; killed"))
                 _signal(child.handle, signal.SIGKILL)
             return
         if code == 0:

@@ -13,6 +13,7 @@ from fusion_pipeline.cli.errors import UserError
 if TYPE_CHECKING:
     from fusion_pipeline.logs.reader import Log
     from fusion_pipeline.rig import Rig
+    from fusion_pipeline.supervisor import Supervisor
 
 DIFFERS = 3  # exit code where --check finds a difference
 BEGINS, ENDS = ("sensors", "detections"), ("sets", "detections", "tracks")
@@ -123,7 +124,8 @@ def replay(
         end=until,
         cpus=_cores(cpus),
     )
-    run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player")
+    done = run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player")
+    _refuse_losses(done)
     if check is not None and out is not None:
         from fusion_pipeline.metrics.likeness import compared
 
@@ -134,6 +136,18 @@ def replay(
             typer.echo(text)
         if not found.same:
             raise typer.Exit(DIFFERS)
+
+
+def _refuse_losses(supervisor: Supervisor) -> None:
+    """A replay in which something was lost between processes is none. Raises UserError."""
+    healths = [child.health for child in supervisor.children.values() if child.health is not None]
+    lost = [
+        f"{count.topic}: {count.total} {count.reason} at {health.node}"
+        for health in healths for count in health.dropped
+        if count.reason in ("dropped", "overwritten") or count.reason.startswith("lost")
+    ]  # fmt: skip
+    if lost and not supervisor.stop_asked:
+        raise UserError(f"not all messages came through ({'; '.join(lost)}); the results are not to be relied on")
 
 
 def _chosen(log: Log, topics: tuple[str, ...] | list[str]) -> tuple[str, ...]:
