@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles, Floats
-from fusion_pipeline.bench import world_physics
+from fusion_pipeline.bench import world_likeness, world_physics
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import CameraFrame, LidarScan
 from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray, Rig
-from fusion_pipeline.world.beams import hdl64
+from fusion_pipeline.world.beams import measured_hdl64
 from fusion_pipeline.world.camera import SimulatedCamera
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ring_street import ring_street
 from fusion_pipeline.world.simulation import Simulation
-from fusion_pipeline.world.sweep import Roof, SimulatedSweep
+from fusion_pipeline.world.sweep import SimulatedSweep
 
-DRIVE = Path("kitti_raw/2011_09_26/2011_09_26_drive_0052_sync/velodyne_points/data")
 HEIGHT_M = 1.73
 ACTORS = 30
 MOUNT = LidarMount(Pose(np.eye(3), np.asarray([0.0, 0.0, HEIGHT_M])))
-# KITTI's scanner, fitted to its scans: tilted up by half a degree, on a car whose roof hides part of the lowest beams.
-KITTI_BEAMS = replace(hdl64(), elevations_rad=tuple(e + float(np.deg2rad(0.5)) for e in hdl64().elevations_rad))
-KITTI_ROOF = Roof(below_m=0.55, ahead_m=1.3, behind_m=1.7, half_width_m=0.85)
-BEAMS = replace(hdl64(), azimuth_step_rad=2 * np.pi / 1800)
+BEAMS = replace(measured_hdl64(), azimuth_step_rad=2 * np.pi / 1800)
 
 
 def rig() -> Rig:
@@ -64,7 +58,7 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
         *_ray_casting(quick),
         *world_physics.figures(),
         *_depth(),
-        *_likeness(),
+        *world_likeness.figures(),
         *_memory(10.0 if quick else 60.0),
     )
 
@@ -163,68 +157,6 @@ def _depth_errors(points: Floats, camera: SimulatedCamera, mount: CameraMount) -
     hidden = (low > 0) & (high < local[:, 2] - 0.3)
     error = np.maximum(np.maximum(low - local[:, 2], local[:, 2] - high), 0.0)
     return np.asarray(error[(low > 0) & ~hidden], np.float64)
-
-
-def _likeness() -> Iterator[Figure]:
-    folder = Path(os.environ.get("FUSION_DATA", "")) / DRIVE
-    files = sorted(folder.glob("*.bin"))[::5] if "FUSION_DATA" in os.environ else []
-    if not files:
-        return
-    real = [np.fromfile(path, np.float32).reshape(-1, 4) for path in files]
-    sweeper = SimulatedSweep(ring_street(7, False), MOUNT, KITTI_BEAMS, np.pi, rolling=True, roof=KITTI_ROOF)
-    scans = [sweeper.sweep(4.0 * k, k) for k in range(len(files))]
-    made = [(scan.xyz_m, scan.intensity) for scan in scans]
-    count = float(np.median([len(scan) for scan in real]))
-    ours = float(np.median([len(xyz) for xyz, _ in made]))
-    yield Figure(
-        "points per scan", ours, "points", "within 10 %", abs(ours - count) <= 0.1 * count, count, "KITTI drive 0052"
-    )
-    rings_real = np.mean([_by_elevation(scan[:, :3]) for scan in real], axis=0)
-    rings_made = np.mean([_by_elevation(xyz) for xyz, _ in made], axis=0)
-    alike = float(np.corrcoef(rings_real, rings_made)[0, 1])
-    yield Figure("correlation of points per degree of elevation with KITTI's", alike, "", ">= 0.9", alike >= 0.9)
-    pairs: tuple[tuple[str, Floats, Floats, Doubles], ...] = (
-        ("range", np.concatenate([np.linalg.norm(xyz, axis=1) for xyz, _ in made]),
-         np.concatenate([np.linalg.norm(scan[:, :3], axis=1) for scan in real]), np.linspace(0, 80, 41)),
-        ("intensity", np.concatenate([light for _, light in made]), np.concatenate([scan[:, 3] for scan in real]),
-         np.linspace(0, 1, 21)),
-    )  # fmt: skip
-    for what, mine, theirs, edges in pairs:
-        a, b = (np.histogram(values, edges)[0] / len(values) for values in (mine, theirs))
-        apart = float(np.abs(a - b).sum() / 2)
-        note = f"medians {np.median(mine):.2f} and {np.median(theirs):.2f}; another street, another town"
-        yield Figure(f"total variation between histograms of {what}, ours and KITTI's", apart, "", note=note)
-    edges = np.asarray([5.0, 10, 15, 20, 30, 45, 70])
-    rings = [scan.xyz_m[np.lexsort((scan.turn, scan.ring))] for scan in scans]
-    mine, theirs = (np.nanmean([drop_rates(xyz, edges) for xyz in group], axis=0)
-                    for group in (rings, [scan[:, :3] for scan in real]))  # fmt: skip
-    pairs_by_range = ", ".join(f"{a:.0f}-{b:.0f} m {100 * x:.0f}/{100 * y:.0f}" for a, b, x, y in
-                               zip(edges[:-1], edges[1:], mine, theirs, strict=True))  # fmt: skip
-    gap = 100 * float(np.nanmean(np.abs(mine - theirs)))
-    yield Figure("share of lost beams by range, mean distance between ours and KITTI's", gap, "points of %",
-                 note=f"ours/KITTI's in %: {pairs_by_range}")  # fmt: skip
-
-
-def drop_rates(xyz: Floats, edges_m: Doubles) -> Doubles:
-    """Of beams between two neighbours of one surface, the share without an echo, by range; NaN where there are none.
-
-    Rings are told from the order of the points, beam by beam, as KITTI and this simulation write them.
-    """
-    azimuth = np.arctan2(xyz[:, 1], xyz[:, 0])
-    distance = np.linalg.norm(xyz, axis=1)
-    step = KITTI_BEAMS.azimuth_step_rad
-    apart = np.abs(np.diff(azimuth))
-    missing = np.rint(apart / step).astype(int) - 1
-    same = (apart < 4.5 * step) & (np.abs(np.diff(distance)) < 0.02 * distance[:-1] + 0.1)
-    lost, _ = np.histogram(distance[:-1][same], edges_m, weights=np.clip(missing[same], 0, 3))
-    kept, _ = np.histogram(distance[:-1][same], edges_m)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(lost / (lost + kept), np.float64)
-
-
-def _by_elevation(xyz: Floats) -> Doubles:
-    elevation = np.degrees(np.arctan2(xyz[:, 2], np.hypot(xyz[:, 0], xyz[:, 1])))
-    return np.histogram(elevation, np.arange(-25, 4.01, 1.0))[0].astype(np.float64)
 
 
 def _memory(seconds: float) -> Iterator[Figure]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fusion_pipeline.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from fusion_pipeline.rig import Rig
 
 
 def sim(
@@ -17,15 +20,23 @@ def sim(
     ),
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another scene of the family.", min=0)] = 0,
     seconds: Annotated[float, typer.Option("--seconds", help="How long.", min=0.1)] = 20.0,
-    rig: Annotated[
-        Path | None, typer.Option("--rig", help="Rig file; default: the demo's.", show_default=False)
-    ] = None,
+    rig: Annotated[str, typer.Option("--rig", help="A shipped rig, or a rig file.")] = "demo",
     lidar: Annotated[str, typer.Option("--lidar", help="Whose beams, unless the rig says: VLP-16, ...")] = "HDL-64E",
     faults: Annotated[
         list[str] | None,
         typer.Option(
             "--fault", help="TOPIC.KEY=VALUE, as camera/front.offset_ms=20; may be repeated.", show_default=False
         ),
+    ] = None,
+    sounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sound", help="FILE@AHEAD,LEFT[,DB], or SOURCE=FILE in its place; may be repeated.", show_default=False
+        ),
+    ] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option("--camera", help="KEY=VALUE, as readout_s=0.03; may be repeated.", show_default=False),
     ] = None,
     visibility_m: Annotated[float, typer.Option("--visibility", help="Fog: metres.", min=1.0)] = float("inf"),
     rain_mm_h: Annotated[float, typer.Option("--rain", help="Millimetres an hour.", min=0.0)] = 0.0,
@@ -46,13 +57,12 @@ def sim(
     The same scenario, seed, rig and faults give the same messages. Topics of the truth: "truth" has the boxes as
     tracks, "truth/details" what each sensor saw of them, the sounds, and all clock and calibration errors.
     Keys of faults: offset_ms, drift_ppm, jitter_ms, delay_ms, delay_jitter_ms, drop, x_m, y_m, z_m, roll_deg,
-    pitch_deg, yaw_deg, dead.
+    pitch_deg, yaw_deg, dead. Keys of cameras: noise, shot, exposure, blur_px, motion_s, readout_s, steps.
     """
-    from calibration import rig as shipped
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.dashboard.sheet import SceneSheet
     from fusion_pipeline.logs.mcap_writer import McapWriter
-    from fusion_pipeline.rig import Rig
+    from fusion_pipeline.world.added_sounds import with_sounds
     from fusion_pipeline.world.beams import beam_table
     from fusion_pipeline.world.camera import CameraOptions
     from fusion_pipeline.world.ego_sensors import HZ, PERFECT_EGO, EgoErrors
@@ -71,10 +81,11 @@ def sim(
     try:
         family = scenario(name)
         options = CameraOptions(shadows=not night, night=night, weather=Weather(visibility_m, rain_mm_h), jpeg=jpeg)
-        believed = Rig.load(rig or shipped("demo"))
+        options = options.changed(camera or ())
+        believed = _rig(rig)
         wrong = parse_faults(faults or (), (*believed.topics, *HZ))
         simulation = Simulation(
-            family.build(seed, bool(believed.audios), fleet(fleet_name)),
+            with_sounds(family.build(seed, bool(believed.audios), fleet(fleet_name)), sounds or ()),
             believed,
             seed,
             wrong,
@@ -104,3 +115,16 @@ def sim(
         except ValueError as error:
             raise UserError(str(error)) from error
     typer.echo(f"{name}, seed {seed}, {seconds:g} s: {out.resolve()}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _rig(name: str) -> Rig:
+    """A rig file, or one that ships. Raises ValueError or UserError with the known."""
+    from calibration import rig as shipped
+    from fusion_pipeline.rig import Rig
+
+    if Path(name).is_file() or name.endswith(".toml"):
+        return Rig.load(Path(name))
+    try:
+        return Rig.load(shipped(name))
+    except FileNotFoundError as error:
+        raise UserError(f"{error}; or name a rig file, as my_vehicle.toml") from None

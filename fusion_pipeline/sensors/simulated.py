@@ -6,11 +6,11 @@ Each of them may run in a process of its own: all see the same street at the sam
 from __future__ import annotations
 
 import threading
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -19,77 +19,27 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, now_ns
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Message
 from fusion_pipeline.sensors.beat import on_beat
 from fusion_pipeline.sensors.retry import Report, SetupError
+from fusion_pipeline.sensors.simulated_config import (
+    SimulatedCameraConfig,
+    SimulatedConfig,
+    SimulatedEgoConfig,
+    SimulatedLidarConfig,
+    SimulatedMicrophoneConfig,
+)
 
 if TYPE_CHECKING:
     from fusion_pipeline.world.drive import Drive
+    from fusion_pipeline.world.faults import Fault
 
 TURN_NS = 100 * MILLISECOND_NS
 CHUNK_S = 0.02
 MISSED = "lost: this machine was too slow to simulate it"
+DROPPED = "dropped by the simulated fault"
 
-
-@dataclass(frozen=True)
-class SimulatedConfig:
-    """Which street, and which sensor of the rig."""
-
-    rig: Path
-    seed: int = 7  # the same seed is the same scene for all sensors
-    scenario: str = "city_street"  # `fusion sim --list` names them
-    name: str = ""
-    rate_hz: float = 10.0
-
-    kind: ClassVar[str] = ""
-
-    @property
-    def topic(self) -> str:
-        """The topic of the messages."""
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Files that must exist."""
-        return (self.rig,)
-
-
-@dataclass(frozen=True)
-class SimulatedCameraConfig(SimulatedConfig):
-    """A pinhole camera of the rig."""
-
-    name: str = "front"
-    delay_ms: float = 20.0  # from exposure until the picture is in hand
-    jpeg_quality: int = 0  # 1 to 100; 0 sends raw pixels
-
-    kind: ClassVar[str] = "camera"
-
-
-@dataclass(frozen=True)
-class SimulatedLidarConfig(SimulatedConfig):
-    """A LiDAR of the rig that turns ten times a second, with the beams of an HDL-64E."""
-
-    name: str = "top"
-
-    kind: ClassVar[str] = "lidar"
-
-
-@dataclass(frozen=True)
-class SimulatedMicrophoneConfig(SimulatedConfig):
-    """A microphone array of the rig."""
-
-    name: str = "roof"
-    rate_hz: float = 16_000.0  # of samples
-    delay_ms: float = 5.0  # from the end of a chunk until it is in hand
-
-    kind: ClassVar[str] = "audio"
-
-
-@dataclass(frozen=True)
-class SimulatedEgoConfig(SimulatedConfig):
-    """Odometry."""
-
-    name: str = "odometry"
-    rate_hz: float = 50.0
-
-    kind: ClassVar[str] = "ego"
+__all__ = [
+    "DROPPED", "MISSED", "SimulatedCamera", "SimulatedCameraConfig", "SimulatedEgo", "SimulatedEgoConfig",
+    "SimulatedLidar", "SimulatedLidarConfig", "SimulatedMicrophone", "SimulatedMicrophoneConfig", "SimulatedSensor",
+]  # fmt: skip
 
 
 Config = TypeVar("Config", bound=SimulatedConfig)
@@ -106,23 +56,34 @@ class SimulatedSensor(ABC, Generic[Config, Made]):
         self.counts: Counter[str] = Counter()
         self._report = report
         self._ready = False
+        self._since_ns = -1  # when the sensor's clock began to drift
 
     def prepare(self) -> None:
         """Build the street and simulate once, so that the first message is on time. Raises SetupError."""
         from fusion_pipeline.rig import Rig
+        from fusion_pipeline.world.checks import check_sensors
+        from fusion_pipeline.world.faults import PERFECT, parse_faults, true_rig
         from fusion_pipeline.world.scenarios import scenario
+        from fusion_pipeline.world.weather import Weather
 
+        topic = self.config.topic
         if not 0 < self.config.rate_hz < SECOND_NS:
             raise SetupError(f"rate_hz of {self.config.topic} is {self.config.rate_hz:g}; write how many a second")
         try:
             self.drive: Drive = scenario(self.config.scenario).build(self.config.seed, self.audible)
         except ValueError as error:
             raise SetupError(str(error)) from error
-        self.rig = Rig.load(self.config.rig)
+        believed = Rig.load(self.config.rig)
         try:
+            self.weather = Weather(self.config.visibility_m, self.config.rain_mm_h)
+            faults = parse_faults([f"{topic}.{text}" for text in self.config.fault.split()], [topic])
+            self.fault: Fault = faults.get(topic, PERFECT)
+            self.rig = true_rig(believed, faults)
+            if topic in believed.topics:
+                check_sensors(self.drive, believed)
             self.mount()
         except KeyError:
-            there = ", ".join(topic for topic in self.rig.topics if topic.startswith(self.config.kind))
+            there = ", ".join(known for known in believed.topics if known.startswith(self.config.kind))
             raise SetupError(
                 f"the rig {self.config.rig} has no {self.config.topic}; it has {there or 'none of its kind'}"
             ) from None
@@ -140,7 +101,28 @@ class SimulatedSensor(ABC, Generic[Config, Made]):
         def missed(count: int) -> None:
             self.counts[MISSED] += count
 
-        yield from on_beat(self.made, beat_hz, delay_ns, stop, missed)
+        late_ns = round(self.fault.delay_ms * MILLISECOND_NS)
+        for message in on_beat(self._wrong, beat_hz, delay_ns + late_ns, stop, missed):
+            if message is None:
+                self.counts[DROPPED] += 1
+            else:
+                yield message
+
+    def _wrong(self, instant_ns: int) -> Made | None:
+        """The message as its fault has it; None: dropped."""
+        if self._since_ns < 0:
+            self._since_ns = instant_ns
+        rng = np.random.default_rng([zlib.crc32(self.config.topic.encode()), instant_ns])
+        dropped = rng.random() < self.fault.drop
+        message = self.made(instant_ns)
+        true_ns = message.header.capture_ns
+        stamp_ns = self.fault.stamp_ns(true_ns, self._since_ns, rng)
+        arrival_ns = self.fault.arrival_ns(message.header.arrival_ns, rng)
+        if dropped:
+            return None
+        if stamp_ns == true_ns and arrival_ns == message.header.arrival_ns:
+            return message
+        return replace(message, header=replace(message.header, capture_ns=stamp_ns, arrival_ns=arrival_ns))
 
     @abstractmethod
     def mount(self) -> None:
@@ -165,12 +147,14 @@ class SimulatedCamera(SimulatedSensor[SimulatedCameraConfig, CameraFrame]):
 
     def mount(self) -> None:
         """Set up the view."""
+        from fusion_pipeline.world.camera import CameraOptions
         from fusion_pipeline.world.camera import SimulatedCamera as Camera
 
         if not 0 <= self.config.jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {self.config.jpeg_quality}; write 1 to 100, or 0 for raw pixels")
         self._mount = self.rig.cameras[self.config.topic]
-        self._camera = Camera(self.drive, self._mount)
+        options = CameraOptions(shadows=self.config.shadows, night=self.config.night, weather=self.weather)
+        self._camera = Camera(self.drive, self._mount, options)
 
     def beat(self) -> tuple[float, int]:
         """Of exposures."""
@@ -195,10 +179,18 @@ class SimulatedLidar(SimulatedSensor[SimulatedLidarConfig, LidarScan]):
 
     def mount(self) -> None:
         """Set up the view."""
+        from fusion_pipeline.world.beams import beam_table
         from fusion_pipeline.world.sweep import SimulatedSweep
 
-        self._mount = self.rig.lidars[self.config.topic]
-        self._sweep = SimulatedSweep(self.drive, self._mount)
+        config = self.config
+        self._mount = self.rig.lidars[config.topic]
+        if not 1 <= config.field_deg <= 180:
+            raise ValueError(f"field_deg is {config.field_deg:g}; write 1 to 180, degrees to both sides of ahead")
+        beams = beam_table(self._mount.make) if self._mount.make else None
+        self._sweep = SimulatedSweep(
+            self.drive, self._mount, beams, float(np.deg2rad(config.field_deg)), config.rolling, weather=self.weather,
+            returns=config.returns,
+        )  # fmt: skip
 
     def beat(self) -> tuple[float, int]:
         """Of turns."""
@@ -224,7 +216,7 @@ class SimulatedMicrophone(SimulatedSensor[SimulatedMicrophoneConfig, AudioChunk]
 
     def mount(self) -> None:
         """Set up the array."""
-        from fusion_pipeline.world.sound import SoundField
+        from fusion_pipeline.world.sound import Hearing, SoundField
 
         self._mount, drive = self.rig.audios[self.config.topic], self.drive
         self._rate_hz = round(self.config.rate_hz)
@@ -232,7 +224,10 @@ class SimulatedMicrophone(SimulatedSensor[SimulatedMicrophoneConfig, AudioChunk]
         if self._count < 1 or self._rate_hz * CHUNK_S != self._count:
             raise ValueError(f"rate_hz is {self.config.rate_hz:g}; write a whole number of samples per 20 ms, as 16000")
         microphones = self._mount.vehicle_from_sensor.apply(self._mount.microphones_m)
-        self._field = SoundField(drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, self._rate_hz)
+        hearing = Hearing(dead=(self.fault.dead,) if self.fault.dead >= 0 else ())
+        self._field = SoundField(
+            drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, self._rate_hz, hearing
+        )
 
     def beat(self) -> tuple[float, int]:
         """Of chunks."""
@@ -250,7 +245,7 @@ class SimulatedEgo(SimulatedSensor[SimulatedEgoConfig, EgoMotion]):
 
     def mount(self) -> None:
         """Remember when it began; no mount: odometry speaks of the vehicle itself."""
-        self._since_ns = now_ns()
+        self._began_ns = now_ns()
 
     def beat(self) -> tuple[float, int]:
         """Of poses."""
@@ -260,4 +255,4 @@ class SimulatedEgo(SimulatedSensor[SimulatedEgoConfig, EgoMotion]):
         """The pose at `instant_ns`."""
         from fusion_pipeline.world.truth import ego_motion
 
-        return ego_motion(self.drive, instant_ns, self.config.topic, self._since_ns)
+        return ego_motion(self.drive, instant_ns, self.config.topic, self._began_ns)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles, Floats
+from fusion_pipeline.world.statistics import KITTI_0052, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ class BeamTable:
     divergence_rad: float = 2e-3  # full angle of a beam
     brightness: tuple[float, ...] = ()  # added to the intensity that each beam reports, highest first; empty: 0
     fade: float = 0.0  # taken from it at 50 m, growing with the square of the range
+    statistics: Statistics | None = None  # of losses and intensities; brightness and fade are then not looked at
+
+    def __post_init__(self) -> None:
+        if self.statistics is not None and len(self.statistics.lost_by_ring) != len(self.elevations_rad):
+            raise ValueError(
+                f"{self.name} has {len(self.elevations_rad)} beams, its statistics {len(self.statistics.lost_by_ring)}"
+            )
 
     def directions(self, field_rad: tuple[float, float] = (-np.pi, np.pi), phase: float = 0.0) -> Floats:
         """(beams * steps, 3) unit vectors in the sensor frame, beam by beam; `phase` in steps shifts the azimuths."""
@@ -40,6 +48,11 @@ def hdl64() -> BeamTable:
     return BeamTable(
         "HDL-64E", tuple(np.deg2rad(degrees).tolist()), float(np.deg2rad(0.18)), brightness=uneven(64), fade=0.12
     )  # fmt: skip
+
+
+def measured_hdl64() -> BeamTable:
+    """The same, losing beams and reporting intensities as KITTI's does; networks learn from varieties of `hdl64`."""
+    return replace(hdl64(), statistics=KITTI_0052)
 
 
 def uneven(beams: int, seed: int = 64) -> tuple[float, ...]:
@@ -91,7 +104,8 @@ def pandar40() -> BeamTable:
 
 # Nominal figures of the makers' data sheets; single sensors differ.
 BEAM_TABLES: dict[str, Callable[[], BeamTable]] = {
-    "HDL-64E": hdl64, "VLP-16": vlp16, "HDL-32E": hdl32, "OS1-64": os1_64, "OS1-128": os1_128, "Pandar40": pandar40,
+    "HDL-64E": measured_hdl64, "VLP-16": vlp16, "HDL-32E": hdl32, "OS1-64": os1_64, "OS1-128": os1_128,
+    "Pandar40": pandar40,
 }  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["GROUND", "SKY", "CameraOptions", "Look", "SimulatedCamera"]
 
 REACH_M = 130.0
 CLEAR_HAZE_M, THICKEST = 170.0, 0.75  # on a clear day the far keeps a quarter of its colour
-_AXES = np.asarray([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # optical x y z to forward, sideways, upright
+OPTICAL_AXES = np.asarray([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # optical x y z to forward, sideways, upright
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,21 @@ class CameraOptions:
         if min(self.noise, self.shot, self.blur_px, self.motion_s, self.readout_s) < 0 or self.steps < 1:
             raise ValueError("noise, shot, blur_px, motion_s and readout_s must not be negative, steps at least 1")
 
+    def changed(self, texts: Iterable[str]) -> CameraOptions:
+        """With what each "readout_s=0.03" says. Raises ValueError with what is known."""
+        known = {"noise": float, "shot": float, "exposure": float, "blur_px": float, "motion_s": float,
+                 "readout_s": float, "steps": int}  # fmt: skip
+        changes: dict[str, float] = {}
+        for text in texts:
+            key, equals, value = text.partition("=")
+            try:
+                changes[key] = known[key](value) if equals else known[""](value)
+            except (KeyError, ValueError):
+                raise ValueError(
+                    f"camera option {text!r} is not understood; write KEY=NUMBER with a key of {', '.join(known)}"
+                ) from None
+        return replace(self, **changes)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
@@ -63,7 +79,7 @@ class SimulatedCamera:
 
     def __init__(self, drive: Drive, mount: CameraMount, options: CameraOptions | None = None) -> None:
         self._lens = Lens(mount.model)
-        self.view = View(drive, mount.vehicle_from_sensor, _AXES, self._lens.grid, REACH_M)
+        self.view = View(drive, mount.vehicle_from_sensor, OPTICAL_AXES, self._lens.grid, REACH_M)
         self.options = options or CameraOptions()
         shiny = np.isin(self.view.materials, (Material.GLASS, Material.PAINT, Material.DARK_PAINT))
         self._shine = np.where(shiny, 0.35, 0.0).astype(np.float32)

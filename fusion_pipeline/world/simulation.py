@@ -17,14 +17,15 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.world.beams import BeamTable, beam_table
-from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
+from fusion_pipeline.world.camera import REACH_M, CameraOptions, SimulatedCamera
 from fusion_pipeline.world.checks import check_sensors
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ego_sensors import HZ, ODOMETRY, PERFECT_EGO, EgoErrors, EgoSensors
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
+from fusion_pipeline.world.occlusion import Onlooker, Sight
 from fusion_pipeline.world.sound import Hearing, SoundField
 from fusion_pipeline.world.sweep import SimulatedSweep
-from fusion_pipeline.world.truth import Truth, ego_motion, truth_at
+from fusion_pipeline.world.truth import Delivery, Truth, ego_motion, truth_at
 
 START_NS = 1_767_225_600 * SECOND_NS  # 1 January 2026: a log does not depend on the day on which it is made
 TURN_NS = 100 * MILLISECOND_NS
@@ -82,6 +83,8 @@ class Simulation:
         self._ego_errors, self._ego_topics = ego_errors, ego_topics
         self._seed, self._period_ns = seed, round(SECOND_NS / hz)
         self._seen: dict[tuple[str, int], Ints] = {}  # of a topic and an instant: points or pixels by actor
+        self._sights: dict[tuple[str, int], Sight] = {}
+        self._deliveries: dict[int, list[Delivery]] = {}  # by the turn in which they were captured
         self._streams = self._set_up(true_rig(rig, self.faults))
 
     @property
@@ -129,6 +132,10 @@ class Simulation:
             dropped = rng.random() < fault.drop
             stamp_ns = fault.stamp_ns(instant_ns + stream.first_ns, start_ns, rng)
             arrival_ns = fault.arrival_ns(instant_ns + stream.ready_ns, rng)
+            if topic in self.faults:
+                turn_ns = instant_ns - (instant_ns - start_ns) % self._period_ns
+                told = Delivery(topic, instant_ns + stream.first_ns, stamp_ns, -1 if dropped else arrival_ns)
+                self._deliveries.setdefault(turn_ns, []).append(told)
             if not dropped:
                 header = Header(topic, stamp_ns, arrival_ns, frame=topic)
                 making = worker.submit(stream.make, instant_ns, header)
@@ -139,29 +146,39 @@ class Simulation:
 
     def _truth(self, instant_ns: int, start_ns: int, eyes: list[Future[Sensed]]) -> Frame:
         wait(eyes)
-        seen = {
-            topic: hits for topic in self._streams if (hits := self._seen.pop((topic, instant_ns), None)) is not None
-        }
+        made = [topic for topic in self._streams if (topic, instant_ns) in self._seen]
+        seen = {topic: self._seen.pop((topic, instant_ns)) for topic in made}
+        sights = {topic: self._sights.pop((topic, instant_ns)) for topic in made}
         clocks = {
             topic: fault.offset_ms + (instant_ns - start_ns) * fault.drift_ppm * 1e-6 / MILLISECOND_NS
             for topic, fault in self.faults.items()
         }
-        truth = truth_at(self.drive, instant_ns, seen, clocks, self.faults)
+        truth = replace(
+            truth_at(self.drive, instant_ns, seen, clocks, self.faults, self._arrays_m), sights=sights,
+            deliveries=tuple(self._deliveries.pop(instant_ns, ())), ego_errors=self._ego_errors,
+        )  # fmt: skip
         ego = ego_motion(self.drive, instant_ns, "truth", start_ns)
         tracks = Tracks(Header("truth", instant_ns, instant_ns), truth.class_names, truth.boxes, egos=(ego,))
         return Frame(truth=truth, tracks=tracks)
 
     def _set_up(self, rig: Rig) -> dict[str, _Stream]:
         streams: dict[str, _Stream] = {}
+        self._arrays_m = {
+            topic: array.vehicle_from_sensor.apply(array.microphones_m).mean(axis=0)
+            for topic, array in rig.audios.items()
+        }
         for topic, lidar in rig.lidars.items():
             beams = beam_table(lidar.make) if lidar.make else self._beams
             sweep = SimulatedSweep(
                 self.drive, lidar, beams, np.pi, rolling=True, weather=self._options.weather, returns=self._returns
             )
-            streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
+            onlooker = Onlooker.of_lidar(self.drive, lidar, sweep.beams)
+            make = self._scan(topic, sweep, onlooker)
+            streams[topic] = _Stream(self._period_ns, TURN_NS // 2, make, -(TURN_NS // 2))
         for topic, camera in rig.cameras.items():
             look = SimulatedCamera(self.drive, camera, self._options)
-            streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look))
+            onlooker = Onlooker.of_camera(self.drive, camera, REACH_M)
+            streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look, onlooker))
         for topic, array in rig.audios.items():
             microphones = array.vehicle_from_sensor.apply(array.microphones_m)
             dead = self.faults.get(topic, PERFECT).dead
@@ -173,18 +190,27 @@ class Simulation:
             streams[topic] = _Stream(round(SECOND_NS / HZ[topic]), 0, self._ego(topic))
         return streams
 
-    def _scan(self, topic: str, sweeper: SimulatedSweep) -> Callable[[int, Header], Sensed]:
+    def _noise(self, topic: str, instant_ns: int) -> int:
+        """A seed of its own for each sensor, simulation and instant."""
+        salt = zlib.crc32(f"{topic} {self._seed}".encode()) << 20
+        return salt + instant_ns % self.drive.period_ns
+
+    def _scan(self, topic: str, sweeper: SimulatedSweep, onlooker: Onlooker) -> Callable[[int, Header], Sensed]:
         def make(instant_ns: int, header: Header) -> LidarScan:
-            sweep = sweeper.sweep(self.drive.seconds(instant_ns), instant_ns % self.drive.period_ns)
+            seconds = self.drive.seconds(instant_ns)
+            sweep = sweeper.sweep(seconds, self._noise(topic, instant_ns))
+            self._sights[topic, instant_ns] = onlooker.look(seconds)
             self._count(topic, instant_ns, sweep.actors)
             turn_ns = (sweep.turn * TURN_NS).astype(np.int32)
             return LidarScan(header, TURN_NS, sweep.xyz_m, sweep.intensity, sweep.ring.astype(np.uint16), turn_ns)
 
         return make
 
-    def _picture(self, topic: str, camera: SimulatedCamera) -> Callable[[int, Header], Sensed]:
+    def _picture(self, topic: str, camera: SimulatedCamera, onlooker: Onlooker) -> Callable[[int, Header], Sensed]:
         def make(instant_ns: int, header: Header) -> CameraFrame:
-            pixels = camera.picture(self.drive.seconds(instant_ns), instant_ns % self.drive.period_ns)
+            seconds = self.drive.seconds(instant_ns)
+            pixels = camera.picture(seconds, self._noise(topic, instant_ns))
+            self._sights[topic, instant_ns] = onlooker.look(seconds)
             surfaces = camera.view.surfaces
             self._count(topic, instant_ns, camera.view.actors[surfaces.ids[surfaces.inverse > 0]])
             height, width = pixels.shape[:2]

@@ -58,7 +58,7 @@ class Surfaces:
     ) -> None:
         """Draw T triangles: corners (T, 3, 3) in their own frame, brought to (forward, sideways, upright) by `rotation`
         and `translation_m`; triangle i gets the number `first + i`. A ray goes through triangle i with probability
-        passes[i], decided by `salt`.
+        passes[i], decided by `salt`; a negative one decides for all rays of a triangle alike.
         """
         _draw(
             corners_m, rotation, translation_m, first, passes, salt, self.reach_m, self.grid.ratio, self.grid.stretch,
@@ -79,7 +79,7 @@ def _first_at_least(table: Any, value: float) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _chance(u: int, v: int, number: int, salt: int) -> float:
+def chance(u: int, v: int, number: int, salt: int) -> float:
     """A number from 0 to 1 that looks random but depends on its arguments alone."""
     word = np.uint32(u * 73856093) ^ np.uint32(v * 19349663) ^ np.uint32(number * 83492791) ^ np.uint32(salt)
     word = np.uint32((word ^ (word >> np.uint32(16))) * np.uint32(0x45D9F3B))
@@ -94,6 +94,7 @@ def _draw(
 ) -> None:  # fmt: skip
     q, p, r = np.empty(3), np.empty(3), np.empty(3)
     plane_q, plane_p, plane_r = np.empty(3), np.empty(3), np.empty(3)
+    ray = 1 if salt >= 0 else 0
     for t in range(len(corners)):
         behind = 0
         for i in range(3):
@@ -146,6 +147,6 @@ def _draw(
             v1 = _first_at_least(slope, end + _EDGE)
             for v in range(_first_at_least(slope, start - _EDGE), v1):
                 near = np.float32(base + step * slope[v])
-                if near > inverse[u, v] and (passes[t] <= 0 or _chance(u, v, first + t, salt) >= passes[t]):
+                if near > inverse[u, v] and (passes[t] <= 0 or chance(u * ray, v * ray, first + t, salt) >= passes[t]):
                     inverse[u, v] = near
                     ids[u, v] = first + t

@@ -9,30 +9,26 @@ what is left is the change of speed within 4 ms. `offset_ns` tells in both cases
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fusion_pipeline.arrays import Doubles, Floats, Ints
 from fusion_pipeline.rig import LidarMount
 from fusion_pipeline.world.beams import BeamTable, hdl64
 from fusion_pipeline.world.drive import Drive
-from fusion_pipeline.world.materials import Material, table
+from fusion_pipeline.world.materials import OPTICS, Material, table
 from fusion_pipeline.world.returns import Echoes, second_echoes
+from fusion_pipeline.world.shots import UNPUBLISHED, Published, shoot
 from fusion_pipeline.world.surfaces import RayGrid
 from fusion_pipeline.world.view import SCENERY, View
-from fusion_pipeline.world.weather import CLEAR, NEAR_ECHO_M, Weather
+from fusion_pipeline.world.weather import CLEAR, Weather
 
 FIELD_RAD = float(np.deg2rad(75.0))  # to both sides of ahead: what the network looks at
 WIDEST_RAD, ROLLING_RAD = float(np.deg2rad(160.0)), float(np.deg2rad(30.0))  # of one face of the drawing
 ROUND_FACES = 4
-CLOSEST_M = 0.9
 TURN_S = 0.1
-ROAD_HALF_M = 6.0
-ROAD, GRASS = int(Material.ROAD), int(Material.GRASS)
-REFLECTANCE_AT_RANGE = 0.1  # a sensor's range is stated for targets of 10 %
+EACH_PANE = -1  # salt with which a pane lets all beams pass, or none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +83,10 @@ class SimulatedSweep:
         order = np.argsort(np.asarray(self.beams.elevations_rad))
         brightness = self.beams.brightness or (0.0,) * len(order)
         self._brightness = np.asarray(brightness, np.float64)[order]
+        figures = self.beams.statistics
+        self._published = UNPUBLISHED if figures is None else Published.of(figures, order)
+        if figures is not None:
+            self._glass *= figures.pane_passes / OPTICS[Material.GLASS].passes
         elevations = np.sort(np.asarray(self.beams.elevations_rad))
         azimuths: Doubles = np.arange(-field_rad, field_rad - 1e-9, self.beams.azimuth_step_rad)
         widest = ROLLING_RAD if rolling else WIDEST_RAD
@@ -104,7 +104,8 @@ class SimulatedSweep:
     def sweep(self, seconds: float, seed: int) -> Sweep:
         """The sweep whose middle is at `seconds`; `seed` decides noise and what is lost."""
         rng = np.random.default_rng(seed)
-        parts = [self._part(face, seconds, rng, seed & 0x7FFFFFFF) for face in self._faces]
+        panes = seed & 0x7FFFFFFF if self.beams.statistics is None else EACH_PANE
+        parts = [self._part(face, seconds, rng, panes) for face in self._faces]
         if len(parts) == 1:
             return parts[0]
         return Sweep(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sweep.__slots__))
@@ -133,12 +134,14 @@ class SimulatedSweep:
         size = shape[0] * shape[1]
         xyz, light = np.empty((size, 3), np.float32), np.empty(size, np.float32)
         column, beam, triangle = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
-        kept = _shoot(
+        figures = self._published
+        kept = shoot(
             surfaces.inverse, surfaces.ids, surfaces.grid.ratio, surfaces.grid.stretch, surfaces.grid.slope,
             np.ascontiguousarray(world_from_axes.rotation), world_from_axes.translation_m, view.normals, view.materials,
             self._reflectance, self._lost, self.beams.range_m, self.beams.noise_m, self._noisy,
             self._weather.extinction_per_m, self._weather.noise_share, self.drive.level, self._brightness,
-            self.beams.fade, chance, bell, xyz, light, column, beam, triangle,
+            self.beams.fade, figures.lost, figures.light, figures.spread, chance, bell, xyz, light, column, beam,
+            triangle,
         )  # fmt: skip
         echoes = Echoes(*(part[:kept] for part in (xyz, light, column, beam, triangle)))
         if face.panes is not None:
@@ -180,59 +183,3 @@ def _over(roof: Roof, points: Doubles) -> NDArray[np.bool_]:
     x, y = points[:, 0] * share, points[:, 1] * share
     inside = (x < roof.ahead_m) & (x > -roof.behind_m) & (np.abs(y) < roof.half_width_m)
     return np.asarray(inside & (below > roof.below_m), np.bool_)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shoot(
-    inverse: Any, ids: Any, ratio: Any, stretch: Any, slope: Any, turn: Any, eye: Any, normals: Any, materials: Any,
-    reflectance: Any, lost: Any, reach: float, noise: float, noisy: bool, extinction: float, rain_noise: float,
-    level: bool, brightness: Any, fade: float, chance: Any, bell: Any, xyz: Any, light: Any, column: Any, beam: Any,
-    triangle: Any,
-) -> int:  # fmt: skip
-    """Echoes of all rays, one after another; how many there are."""
-    count = 0
-    for u in range(len(ratio)):
-        for v in range(len(slope)):
-            wy, wz = ratio[u], stretch[u] * slope[v]
-            long = np.sqrt(1.0 + wy * wy + wz * wz)
-            fall = -(turn[2, 0] + turn[2, 1] * wy + turn[2, 2] * wz)
-            road = fall / eye[2] if level and fall > 1e-6 else 0.0
-            near, number = inverse[u, v], np.int64(ids[u, v])
-            if road > near:
-                near, number = road, np.int64(-1)
-                across = eye[1] + (turn[1, 0] + turn[1, 1] * wy + turn[1, 2] * wz) / near
-                material = ROAD if abs(across) < ROAD_HALF_M else GRASS
-                incidence = fall / long
-            elif near > 0:
-                material = materials[number]
-                x = turn[0, 0] + turn[0, 1] * wy + turn[0, 2] * wz
-                y = turn[1, 0] + turn[1, 1] * wy + turn[1, 2] * wz
-                incidence = abs(x * normals[number, 0] + y * normals[number, 1] - fall * normals[number, 2]) / long
-            else:
-                continue
-            distance = long / near
-            if distance >= reach or distance <= CLOSEST_M:
-                continue
-            bright = reflectance[material] * (0.4 + 0.6 * incidence)
-            if noisy:
-                loss = lost[material] + 0.25 * min(max(1.0 - incidence / 0.06, 0.0), 1.0)
-                loss += 0.15 * (min(distance, 99.0) / 100.0) ** 2
-                if chance[0, u, v] < loss:
-                    continue
-                bright *= 0.7 + 0.6 * chance[1, u, v]
-                if extinction > 0:
-                    bright *= np.exp(-2.0 * extinction * distance)
-                    if bright * reach * reach < REFLECTANCE_AT_RANGE * distance * distance:
-                        # What droplets near by throw back is all there is.
-                        if chance[2, u, v] >= 1.0 - np.exp(-extinction * NEAR_ECHO_M):
-                            continue
-                        distance = CLOSEST_M - NEAR_ECHO_M / 3.0 * np.log(1.0 - chance[1, u, v])
-                        number, bright = np.int64(-1), 0.02
-                bright += brightness[v] - fade * (distance / 50.0) ** 2
-                distance += noise * bell[u, v] + rain_noise * distance * bell[u, v]
-            scale = distance / long
-            xyz[count, 0], xyz[count, 1], xyz[count, 2] = scale, wy * scale, wz * scale
-            light[count] = min(max(bright, 0.0), 1.0)
-            column[count], beam[count], triangle[count] = u, v, number
-            count += 1
-    return count

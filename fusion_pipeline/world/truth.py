@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -11,9 +11,15 @@ from fusion_pipeline.arrays import Doubles, Ints
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import Boxes, EgoMotion, Header
 from fusion_pipeline.world.drive import Drive
+from fusion_pipeline.world.ego_sensors import PERFECT_EGO, EgoErrors
 from fusion_pipeline.world.faults import Fault, described
 from fusion_pipeline.world.motion import nearest_image
+from fusion_pipeline.world.occlusion import Sight
 from fusion_pipeline.world.scene import CLASSES
+from fusion_pipeline.world.sight import bearing_rad, in_sight
+from fusion_pipeline.world.sound_truth import SoundTruth, sounds_at
+
+__all__ = ["SoundTruth", "Truth", "bearing_rad", "boxes", "boxes_at", "ego_motion", "in_sight", "truth_at"]
 
 REACH_M = 100.0
 _POSE_STD = (0.05, 0.05, 0.02, 0.002, 0.002, 0.005)  # metres, radians: what a good odometry claims
@@ -76,23 +82,14 @@ def ego_motion(drive: Drive, time_ns: int, topic: str, since_ns: int) -> EgoMoti
     )
 
 
-def bearing_rad(drive: Drive, seconds: float, position_m: Doubles) -> float:
-    """Direction of a place of the world (3,) from the vehicle: 0 ahead, positive to the left."""
-    ego = drive.ego.at(seconds)
-    x = nearest_image(float(position_m[0] - ego.position_m[0]), drive.ring_m)
-    bearing = np.arctan2(position_m[1] - ego.position_m[1], x) - ego.yaw_rad
-    return float((bearing + np.pi) % (2 * np.pi) - np.pi)
-
-
 @dataclass(frozen=True, slots=True)
-class SoundTruth:
-    """One source as it is, not as it is heard."""
+class Delivery:
+    """A message of a faulty sensor: when it was really captured, when it says so, when it arrives, if at all."""
 
-    name: str
-    azimuth_rad: float  # in the vehicle frame, 0 ahead, positive to the left
-    distance_m: float
-    level_db: float  # SPL at the vehicle by distance alone, without walls and wind
-    in_sight: bool  # no building stands between
+    topic: str
+    true_ns: int
+    stamp_ns: int
+    arrival_ns: int  # -1: dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,45 +105,49 @@ class Truth:
     sounds: tuple[SoundTruth, ...]
     clocks_ms: Mapping[str, float]  # by how much a sensor's clock is ahead
     faults: Mapping[str, Fault]
+    sights: Mapping[str, Sight] = field(default_factory=dict)  # topic -> what it sees; rows of drive.actors
+    deliveries: tuple[Delivery, ...] = ()  # of faulty topics, captured since the truth before
+    ego_errors: EgoErrors = PERFECT_EGO
 
     def table(self) -> dict[str, object]:
         """For JSON, one line of a log; the boxes themselves travel as tracks."""
         rows = zip(self.boxes.track_ids.tolist(), self.kinds, self.in_sight, strict=True)
         objects = [
             {"track_id": number, "kind": kind, "in_sight": sight,
-             "seen": {topic: int(hits[i]) for topic, hits in self.seen.items()}}
+             "seen": {topic: int(hits[i]) for topic, hits in self.seen.items()},
+             "visible": {topic: look.share(number) for topic, look in self.sights.items()},
+             "hidden_by": {topic: _named(look.hidden_by[number])
+                           for topic, look in self.sights.items() if number in look.hidden_by}}
             for i, (number, kind, sight) in enumerate(rows)
         ]  # fmt: skip
-        sounds = [{name: getattr(sound, name) for name in SoundTruth.__slots__} for sound in self.sounds]
-        return {
-            "stamp_ns": self.instant_ns, "objects": objects, "sounds": sounds, "clocks_ms": dict(self.clocks_ms),
-            "faults": described(self.faults),
+        table: dict[str, object] = {
+            "stamp_ns": self.instant_ns, "objects": objects, "sounds": [sound.table() for sound in self.sounds],
+            "clocks_ms": dict(self.clocks_ms), "faults": described(self.faults),
+            "messages": [asdict(delivery) for delivery in self.deliveries],
         }  # fmt: skip
+        if self.ego_errors != PERFECT_EGO:
+            table["ego_errors"] = asdict(self.ego_errors)
+        return table
 
 
 def truth_at(
-    drive: Drive, instant_ns: int, seen: Mapping[str, Ints], clocks_ms: Mapping[str, float], faults: Mapping[str, Fault]
-) -> Truth:
-    """The truth of an instant; `seen` has points or pixels for each of `drive.actors`."""
+    drive: Drive, instant_ns: int, seen: Mapping[str, Ints], clocks_ms: Mapping[str, float],
+    faults: Mapping[str, Fault], arrays_m: Mapping[str, Doubles] | None = None,
+) -> Truth:  # fmt: skip
+    """The truth of an instant; `seen` has points or pixels for each of `drive.actors`.
+
+    `arrays_m` has the middle of each array (3,) in the vehicle frame.
+    """
     seconds = drive.seconds(instant_ns)
     found = boxes_at(drive, seconds, REACH_M)
-    ego = drive.ego.at(seconds)
-    eye = ego.position_m + np.asarray([0.0, 0.0, 1.7])
+    eye = drive.ego.at(seconds).position_m + np.asarray([0.0, 0.0, 1.7])
     numbers = found.track_ids
     places = [_middle(drive, int(i), seconds) for i in numbers]
-    sounds = []
-    for source in drive.sounds:
-        place = source.track.at(seconds).position_m
-        offset = place - ego.position_m
-        offset[0] = nearest_image(float(offset[0]), drive.ring_m)
-        distance = max(float(np.linalg.norm(offset)), 1.0)
-        level = source.level_db - 20 * float(np.log10(distance))
-        sight = in_sight(drive, eye, place)
-        sounds.append(SoundTruth(source.name, bearing_rad(drive, seconds, place), distance, level, sight))
     return Truth(
         instant_ns, CLASSES, found, tuple(drive.actors[i].kind for i in numbers),
         {topic: hits[numbers] for topic, hits in seen.items()},
-        tuple(in_sight(drive, eye, place) for place in places), tuple(sounds), clocks_ms, faults,
+        tuple(in_sight(drive, eye, place) for place in places), sounds_at(drive, seconds, arrays_m or {}), clocks_ms,
+        faults,
     )  # fmt: skip
 
 
@@ -155,25 +156,5 @@ def _middle(drive: Drive, number: int, seconds: float) -> Doubles:
     return np.asarray(actor.track.at(seconds).position_m + np.asarray([0.0, 0.0, actor.size_m[2] / 2]), np.float64)
 
 
-def in_sight(drive: Drive, eye_m: Doubles, place_m: Doubles) -> bool:
-    """Whether no building stands between two places of the world (3,); on a ring, the short way round."""
-    if not len(drive.solids):
-        return True
-    x, y, hx, hy, c, s, height = drive.solids.T
-    start_x = np.asarray([nearest_image(float(value), drive.ring_m) for value in eye_m[0] - x])
-    way = place_m - eye_m
-    way[0] = nearest_image(float(way[0]), drive.ring_m)
-    start_y = eye_m[1] - y
-    # In each building's own axes, by slabs.
-    a, b = (
-        np.stack([c * start_x + s * start_y, -s * start_x + c * start_y]),
-        np.stack([c * way[0] + s * way[1], -s * way[0] + c * way[1]]),
-    )
-    half = np.stack([hx, hy])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one, two = (-half - a) / b, (half - a) / b
-    enter = np.fmax.reduce(np.fmin(one, two), axis=0)
-    leave = np.fmin.reduce(np.fmax(one, two), axis=0)
-    enter, leave = np.clip(enter, 0, 1), np.clip(leave, 0, 1)
-    lowest = np.minimum(eye_m[2] + way[2] * enter, eye_m[2] + way[2] * leave)
-    return not bool(np.any((leave - enter > 1e-6) & (lowest < height)))
+def _named(hidden_by: Mapping[int, float]) -> dict[str, float]:
+    return {"scenery" if actor < 0 else str(actor): round(share, 3) for actor, share in hidden_by.items()}

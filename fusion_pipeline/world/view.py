@@ -11,7 +11,7 @@ from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.world.drive import Body, Drive
 from fusion_pipeline.world.materials import table
 from fusion_pipeline.world.meshes import Mesh
-from fusion_pipeline.world.motion import nearest_image
+from fusion_pipeline.world.motion import State, nearest_image
 from fusion_pipeline.world.surfaces import RayGrid, Surfaces
 
 BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
@@ -48,6 +48,9 @@ class View:
         self._reach_m = reach_m
         passes = table("passes") * np.float32(glass)
         self._parts, bodies = _parts(drive, passes)
+        self._parts_of: dict[int, list[_Part]] = {}
+        for part in self._parts:
+            self._parts_of.setdefault(part.actor, []).append(part)
         self.materials: Ints = np.concatenate([body.mesh.materials for body in bodies]).astype(np.int64)
         self.colours: Floats = np.concatenate([body.colours for body in bodies])
         self.actors: Ints = np.repeat([p.actor for p in self._parts], [len(p.corners_m) for p in self._parts])
@@ -71,21 +74,41 @@ class View:
                 x = ego.position_m[0] + nearest_image(part.middle_m - float(ego.position_m[0]), self.drive.ring_m)
                 at, yaw = np.asarray([x, 0.0, 0.0]), 0.0
             else:
-                state = self.drive.actors[part.actor].track.at(seconds)
-                at, yaw = state.position_m.copy(), state.yaw_rad
-                at[0] = ego.position_m[0] + nearest_image(float(at[0] - ego.position_m[0]), self.drive.ring_m)
-            forward = float(axes_from_world.rotation[0] @ at + axes_from_world.translation_m[0])
-            if not -part.radius_m < forward < self._reach_m + part.radius_m:
-                continue
-            c, s = np.cos(yaw), np.sin(yaw)
-            turn = np.asarray([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-            rows = slice(part.first, part.first + len(part.corners_m))
-            if part.actor != SCENERY:
+                at, yaw = self._place(part.actor, seconds, ego)
+            turn = self._draw(part, at, yaw, axes_from_world, self.surfaces, salt)
+            if turn is not None and part.actor != SCENERY:
+                rows = slice(part.first, part.first + len(part.corners_m))
                 self.normals[rows] = self._own_normals[rows] @ turn.T
-            rotation = axes_from_world.rotation @ turn
-            translation = axes_from_world.rotation @ at + axes_from_world.translation_m
-            self.surfaces.draw(part.corners_m, rotation, translation, part.first, part.passes, salt)
         return axes_from_world
+
+    def look_at(self, actor: int, seconds: float, into: Surfaces) -> bool:
+        """Draw one actor as if it were alone; whether it is in the field at all. `surfaces` stays as it is."""
+        ego = self.drive.ego.at(seconds)
+        axes_from_world = self.axes_from_world(ego.world_from_body)
+        into.clear()
+        at, yaw = self._place(actor, seconds, ego)
+        drawn = [self._draw(part, at, yaw, axes_from_world, into, 0) for part in self._parts_of.get(actor, ())]
+        return any(turn is not None for turn in drawn) and bool((into.ids >= 0).any())
+
+    def _place(self, actor: int, seconds: float, ego: State) -> tuple[Doubles, float]:
+        state = self.drive.actors[actor].track.at(seconds)
+        at = state.position_m.copy()
+        at[0] = ego.position_m[0] + nearest_image(float(at[0] - ego.position_m[0]), self.drive.ring_m)
+        return at, state.yaw_rad
+
+    def _draw(
+        self, part: _Part, at: Doubles, yaw: float, axes_from_world: Pose, into: Surfaces, salt: int
+    ) -> Doubles | None:
+        """Draw a part that may be in the field; its turn, None where it cannot be seen."""
+        forward = float(axes_from_world.rotation[0] @ at + axes_from_world.translation_m[0])
+        if not -part.radius_m < forward < self._reach_m + part.radius_m:
+            return None
+        c, s = np.cos(yaw), np.sin(yaw)
+        turn = np.asarray([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        rotation = axes_from_world.rotation @ turn
+        translation = axes_from_world.rotation @ at + axes_from_world.translation_m
+        into.draw(part.corners_m, rotation, translation, part.first, part.passes, salt)
+        return turn
 
     def axes_from_world(self, world_from_vehicle: Pose) -> Pose:
         """Where the grid's rays start and point, in the world."""

@@ -254,3 +254,56 @@ def test_rigs_that_cannot_be_simulated(rig: Rig, tmp_path: Path) -> None:
         simulated.SimulatedCamera(simulated.SimulatedCameraConfig(path), quiet).prepare()
     with pytest.raises(SetupError, match="has no audio/roof; it has none of its kind"):
         simulated.SimulatedMicrophone(simulated.SimulatedMicrophoneConfig(path), quiet).prepare()
+
+
+def test_faults_of_a_live_sensor(rig_path: Path) -> None:
+    wrong = "offset_ms=5 jitter_ms=1 delay_ms=30 drop=0.4 yaw_deg=3"
+    config = simulated.SimulatedLidarConfig(rig_path, fault=wrong, rate_hz=50.0)
+    driver, perfect = (simulated.SimulatedLidar(replace(config, fault=fault), quiet) for fault in (wrong, ""))
+    stop = threading.Event()
+    found = list(islice(driver.messages(stop), 4))
+    perfect.prepare()
+    for scan in found:
+        off_ns = scan.header.capture_ns % (20 * MILLISECOND_NS)  # what it says of an instant that is a multiple
+        assert abs((off_ns - 5 * MILLISECOND_NS + 50 * MILLISECOND_NS + OFFSETS_NS["lidar/top"]) % (20 * MILLISECOND_NS)
+                   - 10 * MILLISECOND_NS) > 5 * MILLISECOND_NS  # fmt: skip
+        assert scan.header.arrival_ns - scan.header.capture_ns > 110 * MILLISECOND_NS
+    assert driver.counts[simulated.DROPPED] + len(found) >= 4
+    turned, straight = driver.made(INSTANT).xyz_m, perfect.made(INSTANT).xyz_m
+    assert np.abs(turned[:1000] - straight[:1000]).max() > 0.01
+    bad = simulated.SimulatedLidar(replace(config, fault="offset=5"), quiet)
+    with pytest.raises(SetupError, match="offset_ms"):
+        bad.prepare()
+
+
+def test_a_live_lidar_all_round_of_another_make_in_fog(rig: Rig, tmp_path: Path) -> None:
+    mounts = {"lidar/top": replace(rig.lidars["lidar/top"], make="VLP-16")}
+    path = tmp_path / "other.toml"
+    path.write_text(to_toml(Rig("other", mounts)), encoding="utf-8")
+    clear, fog = (
+        simulated.SimulatedLidar(
+            simulated.SimulatedLidarConfig(path, field_deg=180.0, rolling=True, visibility_m=far), quiet
+        )
+        for far in (float("inf"), 40.0)
+    )
+    for driver in (clear, fog):
+        driver.prepare()
+    scan, misty = clear.made(INSTANT), fog.made(INSTANT)
+    assert set(np.unique(scan.ring)) == set(range(16))
+    assert (scan.xyz_m[:, 0] < -5).any()
+    assert np.quantile(np.linalg.norm(misty.xyz_m, axis=1), 0.99) < np.quantile(
+        np.linalg.norm(scan.xyz_m, axis=1), 0.99
+    )
+
+
+def test_a_live_sensor_in_a_wall_is_refused(rig: Rig, tmp_path: Path) -> None:
+    drive = ring_street(7, False)
+    x, y = drive.solids[0, :2] - drive.ego.at(0.0).position_m[:2]
+    mount = rig.lidars["lidar/top"]
+    walled = replace(
+        mount, vehicle_from_sensor=replace(mount.vehicle_from_sensor, translation_m=np.asarray([x, y, 2.0]))
+    )
+    path = tmp_path / "walled.toml"
+    path.write_text(to_toml(Rig("walled", {"lidar/top": walled})), encoding="utf-8")
+    with pytest.raises(SetupError, match="inside a building"):
+        simulated.SimulatedLidar(simulated.SimulatedLidarConfig(path), quiet).prepare()

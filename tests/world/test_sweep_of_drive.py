@@ -14,7 +14,8 @@ from fusion_pipeline.rig import LidarMount, Rig
 from fusion_pipeline.world.beams import vlp16
 from fusion_pipeline.world.materials import Material
 from fusion_pipeline.world.ring_street import LANE_M, ring_street
-from fusion_pipeline.world.sweep import CLOSEST_M, FIELD_RAD, SimulatedSweep, Sweep
+from fusion_pipeline.world.shots import CLOSEST_M
+from fusion_pipeline.world.sweep import FIELD_RAD, SimulatedSweep, Sweep
 from fusion_pipeline.world.truth import boxes_at
 from fusion_pipeline.world.view import View
 
