@@ -43,8 +43,8 @@ class Done:
 def run(quick: bool = False) -> tuple[Figure, ...]:
     """Sixteen logs (four with `quick`) through the whole graph, by one worker and by two; then with one killed."""
     if find_spec("ray") is None:
-        note = "skipped: ray is not installed; pip install 'fusion-pipeline[fleet]'"
-        return (Figure("Ray, two workers against one", float("nan"), "", note=note),)
+        note = "ray is not installed; pip install 'fusion-pipeline[fleet]'"
+        return (Figure("Ray, two workers against one (skipped)", 0.0, "", note=note),)
     with TemporaryDirectory(prefix="fusion-bench-") as name:
         folder = Path(name)
         logs = _logs(folder, 4 if quick else 16, 0.3 if quick else 3.0)

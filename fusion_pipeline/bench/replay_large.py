@@ -50,8 +50,8 @@ def large_figures(log: Path, folder: Path, gigabytes: float) -> Iterator[Figure]
     what = f"log of {gigabytes:g} GB"
     free = shutil.disk_usage(folder).free / 1e9
     if free < SPARE * gigabytes:
-        note = f"skipped: {free:.0f} GB are free on the disk of {folder}; it takes {SPARE * gigabytes:.0f} GB"
-        yield Figure(f"{what}: info, seek, memory", float("nan"), "", note=note)
+        note = f"{free:.0f} GB are free on the disk of {folder}; it takes {SPARE * gigabytes:.0f} GB"
+        yield Figure(f"{what}: info, seek, memory (skipped)", 0.0, "", note=note)
         return
     large = folder / "large.mcap"
     try:

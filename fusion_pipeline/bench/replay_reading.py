@@ -44,7 +44,8 @@ def _beside_bare(log: Path, said: str, repeats: int) -> Figure:
         raw = _bare(log)
         theirs.append(raw / 1e6 / (time.perf_counter() - began))
     pace, bare = float(np.median(ours)), float(np.median(theirs))
-    return Figure(f"reading and decoding a log of all senses, {said}", pace, "MB/s", ">= 0.8 x", pace >= 0.8 * bare, bare,
+    what = f"reading and decoding a log of all senses, {said}"
+    return Figure(what, pace, "MB/s", ">= 0.8 x", pace >= 0.8 * bare, bare,
                   "the mcap library's memory-mapped reader, which decodes nothing and checks no sum")  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def _kitti(quick: bool) -> Figure:
     root = os.environ.get("FUSION_DATA", "")
     drive = Path(root) / DRIVE
     if not root or not drive.is_dir():
-        return Figure(what, float("nan"), "", note="skipped: set FUSION_DATA to a folder that holds kitti_raw/")
+        return Figure(f"{what} (skipped)", 0.0, "", note="set FUSION_DATA to a folder that holds kitti_raw/")
     log = open_log(drive)
     length_s = (log.end_ns - log.start_ns) / 1e9
     few, many = 2, 4 if quick else 22
