@@ -74,9 +74,11 @@ def evaluate(
         _one_frame(data, model or [], frame, markdown)
         return
     asked = _Asked(data, model, card, frames, drives, robust, cache, pictures, plots)
-    outcomes = list(asked.outcomes())
-    if out is not None:
-        _write(out, outcome.as_json(outcomes))
+    outcomes: list[Outcome] = []
+    for one in asked.outcomes():
+        outcomes.append(one)
+        if out is not None:  # after each, so that nothing measured is lost
+            _write(out, outcome.as_json(outcomes))
     if plots is not None:
         from fusion_pipeline.evaluate.pictures import write_charts
 
@@ -111,6 +113,7 @@ class _Asked:
         from fusion_pipeline.evaluate.simulated import Extent
 
         self._data, self._pictures, self._card = data, pictures, card
+        self._all_shipped = not models and card is not None
         self._models = list(models or _default_models(all_of_them=card is not None))
         self._extent = Extent(frames, drives, robust)
         self._cache = (
@@ -122,6 +125,7 @@ class _Asked:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Of each model on each of the data; earlier figures as they are."""
+        from fusion_pipeline.detect.network import ModelError
         from fusion_pipeline.evaluate import outcome
 
         folders = {name: _folder(name) for name in self._data if name != SIMULATED and not name.endswith(".json")}
@@ -131,7 +135,12 @@ class _Asked:
                 yield from earlier[name]
                 continue
             for path in self._models:
-                yield self._simulated(path) if name == SIMULATED else self._kitti(path, folders[name])
+                try:
+                    yield self._simulated(path) if name == SIMULATED else self._kitti(path, folders[name])
+                except ModelError as error:
+                    if not self._all_shipped:
+                        raise
+                    typer.echo(f"not judged: {path.name} on {name}: {error}", err=True)
 
     def _drawn(self, model: Path) -> Path:
         """Where the pictures of a model go: a folder of its own where there are several."""
@@ -189,13 +198,14 @@ def _one_frame(data: Sequence[str], models: Sequence[Path], name: str, markdown:
     from fusion_pipeline.evaluate import one_frame
     from fusion_pipeline.evaluate.kitti import looked
     from fusion_pipeline.evaluate.kitti_detect import Detector
+    from fusion_pipeline.evaluate.kitti_judge import SURE
 
     if len(data) != 1 or data[0] == SIMULATED or data[0].endswith(".json"):
         raise UserError("--frame looks at one frame of one KITTI folder; name the folder")
     wanted = one_frame.named(_folder(data[0]).frames, name)
     for path in models or _default_models(all_of_them=False):
         detector = Detector(path)
-        sys.stdout.write(f"{detector.manifest.name}, KITTI {wanted.name}, score >= {one_frame.SURE}\n\n")
+        sys.stdout.write(f"{detector.manifest.name}, KITTI {wanted.name}, score >= {SURE}\n\n")
         sys.stdout.write(one_frame.as_text(looked(detector, wanted), markdown=markdown))
 
 

@@ -130,12 +130,12 @@ def _matrix(rows: Iterable[Figure]) -> str:
     lines = ["| AP R40 [95 %] n | " + " | ".join(COLUMNS) + " | moderate, LiDAR alone | moderate, camera alone |",
              "|---" * (len(COLUMNS) + 3) + "|"]  # fmt: skip
     for what, found in cells.items():
-        row = [_cell(found.get(column)) for column in COLUMNS]
+        texts = [_cell(found.get(column)) for column in COLUMNS]
         moderate = found.get("moderate")
         beside = dict(moderate.beside) if moderate else {}
         lidar = f"{moderate.baseline:.1f}" if moderate and moderate.baseline is not None else ""
         camera = f"{beside['camera alone']:.1f}" if "camera alone" in beside else ""
-        lines.append(f"| {what} | " + " | ".join([*row, lidar, camera]) + " |")
+        lines.append(f"| {what} | " + " | ".join([*texts, lidar, camera]) + " |")
     return "\n".join(lines) + "\n"
 
 

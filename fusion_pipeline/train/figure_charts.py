@@ -60,7 +60,7 @@ def robustness(kept: Mapping[str, Sequence[float]], moments: int) -> Chart:
     names = ("light", "medium", "heavy")
     bars = tuple(Series(name, tuple(values[k] for values in kept.values())) for k, name in enumerate(names))
     return Chart("simulated_robustness", "What is left under corruption: NDS / clean NDS", "bars", "", "share", (0, 1),
-                 (0, 1.2), bars, tuple(kept), f"{moments} held-out moments")  # fmt: skip
+                 (0, 1.25), bars, tuple(kept), f"{moments} held-out moments")  # fmt: skip
 
 
 def named(mix: Mix) -> str:

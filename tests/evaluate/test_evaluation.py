@@ -117,6 +117,16 @@ def test_a_model_on_a_folder_without_pictures(tmp_path: Path) -> None:
     assert outcome.as_json(again) == outcome.as_json([one])
 
 
+def test_a_frame_without_a_scan_is_judged_with_what_is_there(tmp_path: Path) -> None:
+    (objects(tmp_path / "training") / "velodyne" / "000001.bin").unlink()
+    folder = find(tmp_path)
+    assert "velodyne: 1 of 2 labelled frames are missing" in folder.missing[0]
+    one, seen = evaluated(LIDAR_MODEL, folder)
+    assert [len(item.boxes) > 0 for item in seen] == [True, False]
+    cars = {row.what: row for row in one.sections["cars, AP R40"]}
+    assert cars["cars BEV AP@0.5, moderate"].value <= 50  # one of two cars was never in sight
+
+
 def test_a_damaged_scan_names_the_frame(tmp_path: Path) -> None:
     folder = objects(tmp_path / "training")
     (folder / "velodyne" / "000001.bin").write_bytes(b"123")
