@@ -5,6 +5,7 @@ Geiger, Lenz, Stiller and Urtasun, "Vision meets Robotics: The KITTI Dataset", I
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,27 @@ VEHICLE_FROM_VELO = Pose(np.eye(3), np.asarray([0.0, 0.0, LIDAR_HEIGHT_M]))
 
 def frame_calibration(path: Path, size_px: tuple[int, int] = (1242, 375), camera: str = "P2") -> Calibration:
     """Of a calib file of the object, tracking or odometry benchmark. Raises LogError."""
+    return _usable(lambda: _frame_calibration(path, size_px, camera), path)
+
+
+def drive_calibration(folder: Path) -> Calibration:
+    """Of a day's folder, from its calib_cam_to_cam.txt and calib_velo_to_cam.txt. Raises LogError."""
+    return _usable(lambda: _drive_calibration(folder), folder)
+
+
+def _usable(make: Callable[[], Calibration], path: Path) -> Calibration:
+    """Numbers that are no rotation, or a projection that is none, are the file's fault. Raises LogError."""
+    try:
+        found = make()
+        found.rig("tried")
+    except LogError:
+        raise
+    except (ValueError, OverflowError, np.linalg.LinAlgError) as error:
+        raise LogError(f"the calibration in {path} cannot be used: {error}") from None
+    return found
+
+
+def _frame_calibration(path: Path, size_px: tuple[int, int], camera: str) -> Calibration:
     found = table(path)
     if "Tr" in found:  # odometry: in the rectified frame already
         mount, rectify = matrix(found, "Tr", path, 3, 4), np.eye(3)
@@ -65,8 +87,7 @@ def frame_calibration(path: Path, size_px: tuple[int, int] = (1242, 375), camera
     return Calibration(rectified_from_velo, matrix(found, camera, path, 3, 4), size_px)
 
 
-def drive_calibration(folder: Path) -> Calibration:
-    """Of a day's folder, from its calib_cam_to_cam.txt and calib_velo_to_cam.txt. Raises LogError."""
+def _drive_calibration(folder: Path) -> Calibration:
     cameras, velo = folder / "calib_cam_to_cam.txt", folder / "calib_velo_to_cam.txt"
     for path in (cameras, velo):
         if not path.is_file():
@@ -138,7 +159,7 @@ def read_scan(path: Path, capture_ns: int, duration_ns: int) -> LidarScan:
         xyz_m=np.ascontiguousarray(rows[:, :3]),
         intensity=np.clip(rows[:, 3], 0, 1),
         ring=_rings(azimuth),
-        offset_ns=(share * np.float32(duration_ns)).astype(np.int32),
+        offset_ns=(np.nan_to_num(share) * np.float32(duration_ns)).astype(np.int32),
     )
 
 
