@@ -95,7 +95,7 @@ def _tensors(manifest: Manifest, which: str) -> str:
     from fusion_pipeline.detect.network import Network
 
     named = []
-    for file in manifest.files.values():
+    for file in (file for file in manifest.files.values() if file.path.endswith(".onnx")):
         named += [f"`{spec.name}` {' x '.join(str(n) for n in spec.shape)}" for spec in
                   getattr(Network(Path(file.path)), which)]  # fmt: skip
     return ", ".join(named)
