@@ -94,7 +94,7 @@ class Decoder:
 
 
 class RosTypes:
-    """ROS messages by the definitions that a file brings with it."""
+    """ROS messages by the definitions that a file brings with it; by ROS 2 Humble's and Noetic's where it has none."""
 
     def __init__(self) -> None:
         """Raises LogError where the library is missing."""
@@ -102,30 +102,35 @@ class RosTypes:
             from rosbags.typesys import Stores, get_typestore
         except ModuleNotFoundError:
             raise LogError("the log holds ROS messages; pip install 'fusion-pipeline[logs]' reads them") from None
-        self._stores = {"cdr": get_typestore(Stores.ROS2_HUMBLE), "ros1": get_typestore(Stores.ROS1_NOETIC)}
-        self._known: set[tuple[str, str]] = set()
+        self._usual = {"cdr": get_typestore(Stores.ROS2_HUMBLE), "ros1": get_typestore(Stores.ROS1_NOETIC)}
+        self._known: dict[tuple[str, str, bytes], Any] = {}
 
     def read(self, channel: Channel, data: memoryview | bytes) -> Any:
         """A message as an object with the fields of its definition. Raises FormError, and others for wrong bytes."""
-        store, kind = self._stores[channel.encoding], _long(channel.schema)
-        if (channel.encoding, kind) not in self._known:
-            self._learn(channel, kind)
+        kind = _long(channel.schema)
+        key = channel.encoding, kind, channel.schema_text
+        store = self._known.get(key)
+        if store is None:
+            store = self._known[key] = self._learn(channel, kind)
         return (store.deserialize_cdr if channel.encoding == "cdr" else store.deserialize_ros1)(bytes(data), kind)
 
-    def _learn(self, channel: Channel, kind: str) -> None:
-        from rosbags.typesys import get_types_from_idl, get_types_from_msg
+    def _learn(self, channel: Channel, kind: str) -> Any:
+        from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-        store, text = self._stores[channel.encoding], channel.schema_text.decode(errors="replace")
+        text = channel.schema_text.decode(errors="replace")
         try:
             made = (
                 get_types_from_idl(text) if channel.schema_encoding.endswith("idl") else get_types_from_msg(text, kind)
             )
-            known = store.types
-            store.register({name: form for name, form in made.items() if name not in known})
+            own = get_typestore(Stores.EMPTY)
+            own.register(made)
+            own.get_msgdef(kind)  # says now whether a type that it is made of is missing
+            return own
         except Exception:  # a definition is wrong in as many ways as there are rules
-            if kind not in store.types:
+            usual = self._usual[channel.encoding]
+            if kind not in usual.types:
                 raise FormError(f"messages of the unknown type {channel.schema[:60]}") from None
-        self._known.add((channel.encoding, kind))
+            return usual
 
 
 def _long(schema: str) -> str:

@@ -126,12 +126,13 @@ class McapLog:
         for key, channel in channels.items():
             if channel.schema in ("foxglove.FrameTransform", "foxglove.FrameTransforms", "foxglove.CameraCalibration"):
                 self._add_foxglove(file, key, frames)
-        if any(channel.encoding in ROS for channel in channels.values()):
-            self._hints |= add_ros_frames(file, self.summary, frames, RosTypes())
+        types = RosTypes() if any(channel.encoding in ROS for channel in channels.values()) else None
+        if types is not None:
+            self._hints |= add_ros_frames(file, self.summary, frames, types)
         names, frame = {}, {}
         for key, name in self._names.sensors.items():
             names[channels[key].topic] = name
-            frame[channels[key].topic] = frame_of(file, self.summary, key)
+            frame[channels[key].topic] = frame_of(file, self.summary, key, types)
         return frames.rig(self.path.stem, names, frame)
 
     def _add_foxglove(self, file: McapFile, key: int, frames: Frames) -> None:

@@ -64,8 +64,8 @@ def add_ros_frames(file: McapFile, found: Summary, frames: Frames, types: Any) -
     return texts
 
 
-def frame_of(file: McapFile, found: Summary, key: int) -> str:
-    """The frame that the first message of a sensor's channel names; "" where it cannot be read."""
+def frame_of(file: McapFile, found: Summary, key: int, types: Any = None) -> str:
+    """The frame that the first message of a sensor's channel names; "" where it cannot be read. `types` read ROS."""
     channel, stored = found.channels[key], first_of(file, found, key)
     if stored is None:
         return ""
@@ -74,8 +74,6 @@ def frame_of(file: McapFile, found: Summary, key: int) -> str:
             field = message_class(channel.schema).DESCRIPTOR.fields_by_name.get("data")
             rest = split(stored.data, field.number)[0] if field is not None else bytes(stored.data)
             return str(getattr(message_class(channel.schema).FromString(rest), "frame_id", ""))
-        from fusion_pipeline.logs.mcap_decode import RosTypes
-
-        return str(RosTypes().read(channel, stored.data).header.frame_id).lstrip("/")
+        return str(types.read(channel, stored.data).header.frame_id).lstrip("/")
     except Exception:  # a sensor without a frame sits in the vehicle's own
         return ""

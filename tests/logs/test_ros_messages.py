@@ -13,7 +13,7 @@ pytest.importorskip("rosbags")
 
 from mcap.writer import Writer as McapFileWriter
 from rosbags.rosbag1 import Writer as Writer1
-from rosbags.typesys import get_types_from_msg
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from test_rosbag import POINT, STAMP, STORES, Makes, points, write
 
 from fusion_pipeline.logs.reader import FormError, LogError, open_log
@@ -276,6 +276,49 @@ def test_a_moving_transform_is_ego_motion_where_there_is_no_odometry(tmp_path: P
     assert log.topics == ("lidar/p", "ego/tf")
     ego = next(m for m in log.messages() if isinstance(m, EgoMotion))
     assert ego.position_m == pytest.approx([0, 0, 1.5])
+
+
+def test_sound_of_the_newer_audio_common(tmp_path: Path) -> None:
+    """Its messages carry their own form; the definition comes from the file alone."""
+    kind = f"{AUDIO}AudioStamped"
+    text = "std_msgs/Header header\naudio_common_msgs/Audio audio"
+    parts = {
+        f"{AUDIO}Audio": "audio_common_msgs/Samples audio_data\naudio_common_msgs/Form info",
+        f"{AUDIO}Samples": "float32[] float32_data\nint32[] int32_data\nint16[] int16_data\nint8[] int8_data\n"
+        "uint8[] uint8_data",
+        f"{AUDIO}Form": "int32 format\nint32 channels\nint32 rate\nint32 chunk",
+    }
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    for name, definition in (*parts.items(), (kind, text)):
+        store.register(get_types_from_msg(definition, name))
+    makes = Makes("ros2")
+    kinds = store.types
+    none = {f"{n}_data": np.zeros(0, n) for n in ("float32", "int32", "int8", "uint8")}
+    held = kinds[f"{AUDIO}Samples"](**none, int16_data=np.arange(64, dtype=np.int16))
+    form = kinds[f"{AUDIO}Form"](format=8, channels=2, rate=8000, chunk=32)
+    message = kinds[kind](header=makes.header("mic"), audio=kinds[f"{AUDIO}Audio"](audio_data=held, info=form))
+    with (tmp_path / "a.mcap").open("wb") as file:
+        writer = McapFileWriter(file)
+        writer.start(profile="ros2")
+        schema = writer.register_schema(kind, "ros2msg", store.generate_msgdef(kind, ros_version=2)[0].encode())
+        channel = writer.register_channel("/audio", "cdr", schema)
+        writer.add_message(channel, STAMP, bytes(store.serialize_cdr(message, kind)), STAMP)
+        writer.finish()
+    (chunk,) = open_log(tmp_path / "a.mcap").messages()
+    assert isinstance(chunk, AudioChunk)
+    assert (chunk.rate_hz, chunk.header.capture_ns) == (8000, STAMP)
+    np.testing.assert_array_equal(chunk.pcm, np.arange(64).reshape(-1, 2))
+
+
+def test_a_claimed_length_of_gigabytes_in_a_bag_is_not_believed(tmp_path: Path) -> None:
+    makes = Makes("ros1")
+    path = ros1_bag(tmp_path / "whole.bag", [("/p", makes.cloud(points())) for _ in range(20)])
+    data = bytearray(path.read_bytes())
+    index = data.index(b"op=\x04")
+    (tmp_path / "long.bag").write_bytes(bytes(data[: index - 8]) + b"\xff\xff\xff\xff" + bytes(100))
+    log = open_log(tmp_path / "long.bag")
+    assert len(list(log.messages())) == 20
+    assert log.refused["log", "cut off"] == 1
 
 
 def test_bags_that_were_cut_off_are_read_as_far_as_they_go(tmp_path: Path) -> None:
