@@ -118,10 +118,11 @@ class RosTypes:
         from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
         text = channel.schema_text.decode(errors="replace")
+        idl = channel.schema_encoding.endswith("idl")
         try:
-            made = (
-                get_types_from_idl(text) if channel.schema_encoding.endswith("idl") else get_types_from_msg(text, kind)
-            )
+            if not text.strip():
+                raise FormError("no definition")
+            made = get_types_from_idl(text) if idl else get_types_from_msg(text, kind)
             own = get_typestore(Stores.EMPTY)
             own.register(made)
             own.get_msgdef(kind)  # says now whether a type that it is made of is missing
