@@ -150,7 +150,8 @@ def read_scan(path: Path, capture_ns: int, duration_ns: int) -> LidarScan:
     if flat.size == 0 or path.stat().st_size % 16:
         raise ValueError(f"{path} has {path.stat().st_size} bytes; a scan has 16 for each point")
     rows = flat.reshape(-1, 4)
-    azimuth = np.arctan2(rows[:, 1], rows[:, 0])
+    with np.errstate(invalid="ignore"):  # of points that are no numbers
+        azimuth = np.arctan2(rows[:, 1], rows[:, 0])
     # The scanner turns counter-clockwise from behind the vehicle, and faces forward in the middle of the scan.
     share = (azimuth + np.float32(np.pi)) * np.float32(1 / (2 * np.pi))
     return LidarScan(
