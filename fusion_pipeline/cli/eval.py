@@ -180,8 +180,10 @@ def _default_models(all_of_them: bool) -> list[Path]:
     if not all_of_them:
         return [DEFAULT_MODEL]
     from fusion_pipeline.evaluate.card import shipped
+    from fusion_pipeline.operations import DecodeCenter, DecodeYolo
 
-    return [Path(file.path) for manifest in shipped() for file in manifest.files.values()]
+    detectors = [m for m in shipped() if any(isinstance(stage, DecodeCenter | DecodeYolo) for stage in m.stages)]
+    return [Path(file.path) for manifest in detectors for file in manifest.files.values()]
 
 
 def _folder(name: str) -> Folder:
