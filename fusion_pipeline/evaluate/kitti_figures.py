@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -23,6 +24,7 @@ PEDESTRIAN_M, PEDESTRIAN_TARGET, ECE_TARGET = 0.5, 50.0, 0.05
 PLURAL = {"Car": "cars", "Pedestrian": "pedestrians", "Cyclist": "cyclists"}
 BANDS = {f"{near:.0f}-{far:.0f} m": (near, far) for near, far in BANDS_M}
 SURE_NEAR_M = 40.0
+MOST_SOURCES = 6  # drives that get rows of their own
 
 
 def sections(by: By) -> dict[str, tuple[Figure, ...]]:
@@ -86,12 +88,30 @@ def _whole(by: By) -> Iterator[Figure]:
                      ece <= ECE_TARGET, None, "", said, low, high, len(scores.scores))  # fmt: skip
     yield from _errors(full)
     yield from _places(full)
+    yield from _by_source(full)
     cars = [item.of("Car") for item in full]
     for bev in (True, False):
         spared = kitti.judged(cars, "Car", kitti.MODERATE, 0.7, bev, dont_care=True)
         if spared.wanted.sum():
             yield Figure(f"cars {'BEV' if bev else '3D'} AP@0.7, moderate, boxes in DontCare regions left out",
                          kitti.precision_of(spared), "", n=int(spared.wanted.sum()))  # fmt: skip
+
+
+def _by_source(frames: Sequence[Judged]) -> Iterator[Figure]:
+    """Cars of each drive and of the object benchmark apart, whose labels were made with different care."""
+    sources = sorted({item.frame.name.rpartition("/")[0] for item in frames})
+    if not 1 < len(sources) <= MOST_SOURCES:
+        return
+    for source in sources:
+        name = "the object benchmark" if source == "object" else f"drive {source}"
+        own = [item.of("Car") for item in frames if item.frame.name.rpartition("/")[0] == source]
+        for bev in (True, False):
+            verdicts = kitti.judged(own, "Car", kitti.MODERATE, 0.7, bev)
+            if verdicts.wanted.sum():
+                low, high = _ends(verdicts.wanted, partial(kitti.interval_of, verdicts, DRAWS))
+                yield Figure(f"cars {'BEV' if bev else '3D'} AP@0.7, moderate, {name} alone",
+                             kitti.precision_of(verdicts), "", note=f"{len(own)} frames", low=low, high=high,
+                             n=int(verdicts.wanted.sum()))  # fmt: skip
 
 
 def _labelled(frames: Sequence[Judged]) -> str:

@@ -14,7 +14,7 @@ from fusion_pipeline.geometry.boxes import iou_3d, iou_bev
 
 HEAD = ("found", "score", "range m", "x y z m", "l w h m", "yaw deg", "sigma x y z m", "LiDAR camera audio %",
         "labelled", "IoU BEV 3D", "off x y z m")  # fmt: skip
-LEAST_OVERLAP = 0.1  # from above, of a finding and a truth that are shown in one row
+LEAST_OVERLAP = 0.2  # from above, of a finding and a truth that are shown in one row
 
 
 def named(frames: Sequence[LabelledFrame], name: str) -> LabelledFrame:
