@@ -38,6 +38,7 @@ class ImageResize:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     pad: int = 114  # 8-bit grey of the borders of a letterbox
     stack: bool = False
+    cameras: int = 0  # of a stack: the rig's first so many; 0: all
 
     def __post_init__(self) -> None:
         _one_of("fit", self.fit, FITS)
@@ -49,14 +50,17 @@ class ImageResize:
 
 @dataclass(frozen=True, slots=True)
 class BevRasterize:
-    """All LiDAR points, in the vehicle frame, to the bird's-eye raster (1, 64, 176, 200) f32."""
+    """All LiDAR points, in the vehicle frame, to the raster f32, (1, 64, 176, 200) for the standard field."""
 
     out: str = "lidar_bev"
+    x_m: tuple[float, ...] = (0.0, 70.4)  # the field: behind to ahead
+    y_m: tuple[float, ...] = (-40.0, 40.0)  # right to left
     sweeps: int = 0  # earlier sweeps, moved here by the ego pose, that go into channels 12 and 13; at most 2
 
     def __post_init__(self) -> None:
         if not 0 <= self.sweeps <= 2:
             raise OperationError(f"sweeps = {self.sweeps} should be 0, 1 or 2")
+        _field(self.x_m, self.y_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,15 @@ class Srp:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The rig's calibration as tables cam_lut, cam_rays, aud_lut, aud_geo and aud_dir: its first camera and array."""
+    """Calibration as tables cam_lut, cam_bin, cam_rays, aud_lut, aud_geo, aud_dir: of the first cameras and array."""
+
+    x_m: tuple[float, ...] = (0.0, 70.4)  # the field, as in bev_raster
+    y_m: tuple[float, ...] = (-40.0, 40.0)
+    cameras: int = 1
+
+    def __post_init__(self) -> None:
+        _positive(cameras=self.cameras)
+        _field(self.x_m, self.y_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +271,13 @@ def _positive(**values: float) -> None:
     for key, value in values.items():
         if value <= 0:
             raise OperationError(f"{key} = {value} must be positive")
+
+
+def _field(x_m: tuple[float, ...], y_m: tuple[float, ...]) -> None:
+    for key, ends in (("x_m", x_m), ("y_m", y_m)):
+        cells = (ends[1] - ends[0]) / 3.2 if len(ends) == 2 else 0.0  # of the coarsest part of the network
+        if cells < 1 or abs(cells - round(cells)) > 1e-6:
+            raise OperationError(f"{key} = {list(ends)} should be two numbers, a multiple of 3.2 m apart")
 
 
 def _shares(attribution: tuple[float, ...]) -> None:

@@ -29,11 +29,17 @@ def train(
         typer.Option("--from", help="Checkpoint or weights to begin with; default: the shipped.", show_default=False),
     ] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="Begin with nothing learnt.")] = False,
+    size: Annotated[str, typer.Option("--size", help="base or nano; nano begins with base's best channels.")] = "base",
+    half: Annotated[
+        bool | None,
+        typer.Option("--bf16/--fp32", help="Default: bfloat16 where the CPU has units for it.", show_default=False),
+    ] = None,
 ) -> None:
     """Train the fusion network on simulated moments, export it calibrated, and judge it.
 
-    Everything lands in RUN: config.json, curve.csv and curve.png, last.pt (written every minute; the same command goes
-    on from there), fusion.onnx with its manifest, figures.json. Needs the [train] extra.
+    Everything lands in RUN: config.json, a folder for each stage with curve.csv, curve.png and last.pt (written every
+    minute; the same command goes on from there), stages.csv, fusion.onnx with its manifest, figures.json. Needs the
+    [train] extra.
     """
     from rich.console import Console
 
@@ -42,29 +48,42 @@ def train(
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.train import calibrate, course, figures
+    from fusion_pipeline.train.fusion import SIZES
     from fusion_pipeline.train.fusion_export import averaged, manifest
+    from fusion_pipeline.train.fusion_fit import has_bf16
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
     begin = start or SHIPPED_WEIGHTS
     if start is not None and not start.is_file():
         raise UserError(f"{start} does not exist; name a last.pt or an .npz of weights")
+    if size not in SIZES:
+        raise UserError(f"--size {size} is unknown; known: {', '.join(SIZES)}")
+    short = has_bf16() if half is None else half
     plan = course.opened(
-        run, course.Course(hours, rides, cache_gb, workers, threads, batch, rate, "" if scratch else str(begin))
+        run,
+        course.Course(
+            hours, rides, cache_gb, workers, threads, batch, rate, "" if scratch else str(begin), size, short
+        ),
     )
     folder = cache or run / "rides"
     with progress("moments rendered", plan.affordable) as advance:
         for done in course.rendered(folder, plan):
             advance(done)
-    with progress("fitting, % of the time", 100) as advance:
-        shown = 0
+    for number, stage in enumerate(course.stages_of(plan), 1):
+        with progress(f"{stage.name}, % of the time", 100) as advance:
+            shown = 0
 
-        def said(share: float, text: str) -> None:
-            nonlocal shown
-            advance(int(100 * share) - shown, text)
-            shown = int(100 * share)
+            def said(share: float, text: str) -> None:
+                nonlocal shown
+                advance(int(100 * share) - shown, text)
+                shown = int(100 * share)
 
-        checkpoint = course.trained(folder, run, plan, said)
-    course.curves(run)
+            checkpoint = course.trained(folder, run, plan, stage, number, said)
+        course.curves(checkpoint.parent)
+        if not checkpoint.with_name("fusion.onnx").exists():
+            with progress("judging the stage", course.JUDGED) as advance:
+                line = course.judged(run, stage, checkpoint, advance)
+            Console().print(line)
     network, samples = averaged(checkpoint)
     path = run / "fusion.onnx"
     with progress("calibrating", calibrate.COUNT) as advance:

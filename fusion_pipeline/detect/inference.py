@@ -23,6 +23,7 @@ from fusion_pipeline.detect.sounds import sounds_from_srp
 from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
 from fusion_pipeline.encode.audio import AZIMUTHS, BANDS, QUIET_DB, STEPS
+from fusion_pipeline.encode.grid import BevGrid
 from fusion_pipeline.encode.image import prepare
 from fusion_pipeline.encode.inputs import PRESENT, SceneReader
 from fusion_pipeline.encode.lookup import rig_tables
@@ -179,7 +180,7 @@ class _Steps:
             self._make(stage.out, "lidar")
             sweeps = Sweeps()
             self.sweeps.append(sweeps)
-            raster = BevRaster(reuse=True)
+            raster = BevRaster(BevGrid(stage.x_m, stage.y_m), reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
             return lambda work: _rastered(work, stage, raster, sweeps)
         if isinstance(stage, Srp):
@@ -187,7 +188,7 @@ class _Steps:
             self._make(stage.level_out, "audio")
             return lambda work: work.with_tensors(_srp(work, stage))
         if isinstance(stage, Lookup):
-            tables = rig_tables(self._rig)
+            tables = rig_tables(self._rig, BevGrid(stage.x_m, stage.y_m), stage.cameras)
             self._known.update(tables)
             return lambda work: work.with_tensors(tables)
         if isinstance(stage, DecodeSounds):
@@ -267,9 +268,11 @@ def _resized(work: Work, stage: ImageResize) -> Work:
 
 
 def _stacked(work: Work, stage: ImageResize, rig: Rig) -> Work:
-    rows = np.zeros((max(1, len(rig.cameras)), 3, stage.height, stage.width), np.float32)
-    order = list(rig.cameras)
+    order = list(rig.cameras)[: stage.cameras or None]
+    rows = np.zeros((stage.cameras or max(1, len(order)), 3, stage.height, stage.width), np.float32)
     for view in work.views:
+        if view.picture.source not in order:
+            continue
         rows[order.index(view.picture.source)] = prepare(view.picture.pixels, stage)[0]
     return work.with_tensors({stage.out: rows})
 

@@ -12,134 +12,24 @@ runs along x (row 0 nearest the vehicle) and axis 3 along y (column 0 rightmost,
     14       what the camera saw here; 0, nothing paints it yet
     15       1 where beams passed on their way to something farther
 
-Local ground: per tile of 1.6 m the low percentile of its points, its outliers refused against the neighbours, holes
-filled and smoothed over tiles; `ground_at` reads it bilinearly. Networks give z above it.
+Local ground: see `encode/ground.py`. Networks give z above it. Other grids than the standard one have other sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numba as nb
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Floats, require_shape
+from fusion_pipeline.encode.grid import FRONT, BevGrid
+from fusion_pipeline.encode.ground import height_at, heights_at, local_ground
 
 EDGES_M = (-0.3, 0.1, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 3.0, 4.5)
 FEATURES = 16
 _SECTORS = 720
-
-
-@dataclass(frozen=True, slots=True)
-class BevGrid:
-    """The part of the ground that the raster covers."""
-
-    x_m: tuple[float, float] = (0.0, 70.4)
-    y_m: tuple[float, float] = (-40.0, 40.0)
-    cell_m: float = 0.2
-    fold: int = 2
-    tile_m: float = 1.6  # of the ground map
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Folded rows (along x) and columns (along y)."""
-        step = self.cell_m * self.fold
-        return round((self.x_m[1] - self.x_m[0]) / step), round((self.y_m[1] - self.y_m[0]) / step)
-
-    @property
-    def tiles(self) -> tuple[int, int]:
-        """Rows and columns of the ground map."""
-        rows, cols = self.x_m[1] - self.x_m[0], self.y_m[1] - self.y_m[0]
-        return int(np.ceil(rows / self.tile_m - 1e-6)), int(np.ceil(cols / self.tile_m - 1e-6))
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _ground(xyz: Floats, x0: float, y0: float, tile: float, rows: int, cols: int) -> Floats:
-    bins, step, base = 160, 0.05, -4.0  # heights from -4 to 4 m
-    histogram = np.zeros((rows, cols, bins), np.uint16)
-    for i in range(len(xyz)):
-        x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
-        # Written so that a NaN fails.
-        if not (x >= x0 and y >= y0 and z > base and z < base + bins * step):
-            continue
-        if not (x < x0 + rows * tile and y < y0 + cols * tile):
-            continue
-        cell = histogram[int((x - x0) / tile), int((y - y0) / tile)]
-        b = int((z - base) / step)
-        if cell[b] < 65535:
-            cell[b] += 1
-    low = np.full((rows, cols), np.nan, np.float32)
-    for r in range(rows):
-        for c in range(cols):
-            inside = 0
-            for b in range(bins):
-                inside += histogram[r, c, b]
-            if inside < 3:
-                continue
-            want, seen = max(2.0, 0.15 * min(inside, 200)), 0
-            for b in range(bins):
-                seen += histogram[r, c, b]
-                if seen >= want:
-                    low[r, c] = base + (b + 0.5) * step
-                    break
-    # March outwards from the vehicle: a tile much above or below its nearer neighbours is a thing, not the ground.
-    clean = np.full((rows, cols), np.nan, np.float32)
-    middle = int(-y0 / tile)
-    for r in range(rows):
-        for k in range(2 * cols):
-            c = middle + (k // 2 if k % 2 == 0 else -(k // 2) - 1)
-            if c < 0 or c >= cols:
-                continue
-            total, n = 0.0, 0
-            for dr in range(-2, 1):
-                for dc in range(-2, 3):
-                    rr, cc = r + dr, c + dc
-                    if rr >= 0 and cc >= 0 and cc < cols and (dr != 0 or dc != 0) and not np.isnan(clean[rr, cc]):
-                        total += clean[rr, cc]
-                        n += 1
-            near = total / n if n > 0 else 0.0
-            value = low[r, c]
-            if np.isnan(value) or value > near + 0.25:
-                clean[r, c] = near
-            elif value < near - 0.4:
-                clean[r, c] = near - 0.1
-            else:
-                clean[r, c] = 0.3 * near + 0.7 * value
-    smooth = np.empty((rows, cols), np.float32)
-    for r in range(rows):
-        for c in range(cols):
-            total, weight = 0.0, 0.0
-            for dr in range(-1, 2):
-                for dc in range(-1, 2):
-                    rr, cc = r + dr, c + dc
-                    if rr >= 0 and rr < rows and cc >= 0 and cc < cols:
-                        w = 1.0 if np.isnan(low[rr, cc]) else 4.0
-                        total += w * clean[rr, cc]
-                        weight += w
-            smooth[r, c] = total / weight
-    return smooth
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _read(ground: Floats, x: float, y: float, x0: float, y0: float, tile: float) -> float:
-    rows, cols = ground.shape
-    u = min(max((x - x0) * (1 / tile) - 0.5, 0.0), rows - 1.001)
-    v = min(max((y - y0) * (1 / tile) - 0.5, 0.0), cols - 1.001)
-    r, c = int(u), int(v)
-    a, b = u - r, v - c
-    near = (1 - b) * ground[r, c] + b * ground[r, c + 1]
-    far = (1 - b) * ground[r + 1, c] + b * ground[r + 1, c + 1]
-    return float((1 - a) * near + a * far)
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _read_many(ground: Floats, xy: Floats, x0: float, y0: float, tile: float) -> Floats:
-    out = np.empty(len(xy), np.float32)
-    for i in range(len(xy)):
-        out[i] = _read(ground, xy[i, 0], xy[i, 1], x0, y0, tile)
-    return out
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -196,7 +86,7 @@ def _fill(
         x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
         if not (x >= x0 and y >= y0 and x < x1 and y < y1 and abs(z) < 50.0):
             continue
-        h = z - _read(ground, x, y, x0, y0, tile)
+        h = z - height_at(ground, x, y, x0, y0, tile)
         if h >= edges[9] or h < edges[0]:
             continue
         r, c = min(int((x - x0) * scale), rows - 1), min(int((y - y0) * scale), cols - 1)
@@ -243,7 +133,7 @@ def _occupy(
         x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
         if not (x >= x0 and y >= y0 and x < x0 + rows * cell and y < y0 + cols * cell and abs(z) < 50.0):
             continue
-        h = z - _read(ground, x, y, x0, y0, tile)
+        h = z - height_at(ground, x, y, x0, y0, tile)
         if h > 0.3 and h < 2.3:
             r, c = min(int((x - x0) / cell), rows - 1), min(int((y - y0) / cell), cols - 1)
             out[first + 2 * (r & 1) + (c & 1), r >> 1, c >> 1] = 1.0
@@ -256,7 +146,7 @@ class BevRaster:
     one before asking for the next.
     """
 
-    def __init__(self, grid: BevGrid = BevGrid(), reuse: bool = False) -> None:
+    def __init__(self, grid: BevGrid = FRONT, reuse: bool = False) -> None:
         if grid.fold != 2:
             raise ValueError(f"fold is {grid.fold}, only 2 is built")
         self.grid = grid
@@ -283,7 +173,7 @@ class BevRaster:
         out = np.zeros((1, 4 * FEATURES, *grid.shape), np.float32) if self._out is None else self._out
         if self._out is not None:
             out.fill(0)
-        self._ground = _ground(xyz, x0, y0, grid.tile_m, *grid.tiles)
+        self._ground = local_ground(xyz, x0, y0, grid.tile_m, *grid.tiles)
         ranks, sizes = _ranks(bright), (grid.cell_m, grid.tile_m)
         _fill(xyz, bright, ranks, self._ground, self._edges, x0, y0, *sizes, self._sectors, out[0])
         for i, old in enumerate(previous[:2]):
@@ -295,7 +185,7 @@ class BevRaster:
         """Height of the last scan's ground at (N, 2) places, (N,) metres in the vehicle frame; held at the edges."""
         require_shape("xy_m", xy_m, None, 2)
         points = np.ascontiguousarray(xy_m, np.float32)
-        return np.asarray(_read_many(self._ground, points, *self._origin(), self.grid.tile_m), np.float32)
+        return np.asarray(heights_at(self._ground, points, *self._origin(), self.grid.tile_m), np.float32)
 
     def _origin(self) -> tuple[float, float]:
         return self.grid.x_m[0], self.grid.y_m[0]

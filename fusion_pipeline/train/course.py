@@ -10,9 +10,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from fusion_pipeline.train import rides
+from fusion_pipeline.train.curriculum import FROM_NOTHING, FURTHER, Stage
 
 RIDE_MB = 0.52
 FIRST_SEED = 2_000_000
+JUDGED = 24  # moments after each stage
 _CHUNK = 20
 
 
@@ -28,6 +30,8 @@ class Course:
     batch: int = 4
     rate: float = 1.5e-3
     start: str = ""  # checkpoint or stored weights to begin with
+    size: str = "base"  # of fusion.SIZES
+    half: bool = False  # bfloat16
 
     @property
     def affordable(self) -> int:
@@ -76,24 +80,61 @@ def _render(folder: Path, seeds: list[int]) -> int:
     return len(seeds)
 
 
-def trained(folder: Path, run: Path, course: Course, said: Callable[[float, str], None]) -> Path:
-    """Fit for what is left of the course's hours; the checkpoint."""
+def stages_of(course: Course) -> tuple[Stage, ...]:
+    """What is to be done one after the other."""
+    return FURTHER if course.start else FROM_NOTHING
+
+
+def trained(
+    folder: Path, run: Path, course: Course, stage: Stage, number: int, said: Callable[[float, str], None]
+) -> Path:
+    """Fit for what is left of a stage's time, from the stage before or from the course's start; the checkpoint."""
     import torch
 
     from fusion_pipeline.train.fit import Schedule
-    from fusion_pipeline.train.fusion_fit import fit
+    from fusion_pipeline.train.fusion_fit import Manner, fit
 
-    last = run / "last.pt"
+    own = run / f"{number}-{stage.name}"
+    last = own / "last.pt"
+    before = sorted(run.glob(f"{number - 1}-*/last.pt")) if number > 1 else []
+    start = before[0] if before else Path(course.start) if course.start else None
     spent = float(torch.load(last)["spent"]) if last.exists() else 0.0
-    left = course.hours * 3600 - spent
+    left = course.hours * 3600 * stage.share - spent
     if left > 1:
-        start = Path(course.start) if course.start else None
-        fit(folder, run, Schedule(left, course.batch, course.rate), None, course.threads, start, said=said)
+        manner = Manner(course.threads, stage.kept, stage.shares, stage.slow, course.size, course.half)
+        fit(folder, own, Schedule(left, course.batch, course.rate * stage.rate), None, start, manner, said)
     return last
 
 
+def judged(run: Path, stage: Stage, checkpoint: Path, advance: Callable[[int], None]) -> str:
+    """A line of figures on a few held-out moments after a stage, kept in RUN/stages.csv too."""
+    from fusion_pipeline.train.fusion_export import averaged, export, manifest
+    from fusion_pipeline.train.judge import Judge, car_ap, held_out, mean_ap
+
+    network, samples = averaged(checkpoint)
+    path = checkpoint.with_name("fusion.onnx")
+    export(network, path)
+    path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
+    judge, moments = Judge(path), held_out(run / "held-out", JUDGED, advance)
+    values = []
+    for mix in ((1, 1, 1), (1, 0, 0), (0, 1, 0)):
+        found = [judge(moment, mix) for moment in moments]
+        values += [car_ap(moments, found), mean_ap(moments, found)]
+    table = run / "stages.csv"
+    if not table.exists():
+        heads = [f"{senses} {what}" for senses in ("LCA", "L", "C") for what in ("car BEV AP@0.7", "mAP at 2 m")]
+        table.write_text("stage,samples," + ",".join(heads) + "\n", encoding="utf-8")
+    with table.open("a", encoding="utf-8") as file:
+        file.write(f"{stage.name},{samples}," + ",".join(f"{value:.1f}" for value in values) + "\n")
+    cars, means = values[::2], values[1::2]
+    return f"{stage.name}, {samples} moments: " + "; ".join(
+        f"{senses} cars {car:.1f}, mAP {mean:.1f}"
+        for senses, car, mean in zip(("LCA", "L", "C"), cars, means, strict=True)
+    )
+
+
 def curves(run: Path) -> Path:
-    """RUN/curve.png of RUN/curve.csv: each loss over the samples seen, smoothed."""
+    """RUN/curve.png of the curve.csv in a stage's folder: each loss over the samples seen, smoothed."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -78,11 +78,24 @@ def augment(sample: Sample, rng: np.random.Generator, beside: Floats | None = No
             array[:, 2] += (array[:, 0] * tilt[0] + array[:, 1] * tilt[1] + lift).astype(np.float32)
     if rng.random() < 0.5:
         xyz += rng.normal(0, rng.uniform(0.0, 0.02), xyz.shape).astype(np.float32)
+    if rng.random() < 0.06:
+        xyz = _flaked(xyz, rng)
     if rng.random() < 0.3:
         bright = np.full_like(bright, 0.5)
     elif rng.random() < 0.5:
         bright = np.clip(bright ** np.float32(rng.uniform(0.6, 1.6)), 0, 1)
     return Sample(xyz, bright, boxes, sample.labels, (points * share).astype(np.int64)), other
+
+
+def _flaked(xyz: Floats, rng: np.random.Generator) -> Floats:
+    """Some echoes come from near by: snow, spray, insects."""
+    eye = np.asarray([0, 0, LIDAR_M], np.float32)
+    hit = rng.random(len(xyz)) < rng.uniform(0.02, 0.15)
+    away = np.linalg.norm(xyz[hit] - eye, axis=1)
+    nearer = np.minimum(rng.exponential(rng.uniform(2, 6), len(away)) + 1.0, away) / np.maximum(away, 0.1)
+    out = xyz.copy()
+    out[hit] = eye + (xyz[hit] - eye) * nearer[:, None].astype(np.float32)
+    return out
 
 
 def _hidden(places: Array, middle: float, half: float, near: float) -> Array:

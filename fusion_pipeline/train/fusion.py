@@ -8,19 +8,24 @@ cross-attention lets each part of the grid ask all camera tokens and azimuths by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fusion_pipeline.train.model import CLASSES, LidarNet, _conv, _Residual, _separable
+from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
+from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
+from fusion_pipeline.train.model import CLASSES, LidarNet, Size, _conv, _Residual, _separable
 
 SENSES = 3  # lidar, camera, audio
-COARSE_ROWS, COARSE_COLS, COARSE_M, RIGHT_M = 88, 100, 0.8, -40.0
 POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
-SOUNDS = 8
+SOUNDS, HEARD, SEEN = 8, 32, 32  # classes of sound; channels of sound and of pictures that are lifted
+BASE = Size(quarter=64, trunk=32, inner=48, spread=32)
+NANO = Size(stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
+SIZES = {"base": BASE, "nano": NANO}
 _ABSENT = 1e4
 
 
@@ -31,6 +36,7 @@ class Seen:
     raster: Tensor  # (B, 64, 2 h, 2 w)
     image: Tensor  # (B, 3, 192, 640)
     cam_lut: Tensor  # (B, h * w * 3)
+    cam_bin: Tensor  # (B, h * w * 3)
     cam_rays: Tensor  # (B, 480, 6)
     srp: Tensor  # (B, 16, 16, 72)
     level: Tensor  # (B, 16, 16) dB of full scale
@@ -52,39 +58,49 @@ class Felt:
     seen: Tensor  # (B, 1, h, w) 1 where a camera looks
     segments: Tensor  # (B, 6, 24, 80)
     events: Tensor  # (B, 8, 72)
+    depths: Tensor  # (B, 32, 24, 80) logits
 
 
 class CameraNet(nn.Module):
-    """(B, 3, 192, 640) to features at 1/8 and 1/16 and classes at 1/8."""
+    """(B, 3, 192, 640) to features at 1/8 and 1/16, and classes and depths at 1/8."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.two = _conv(3, 16, stride=2)
-        self.four = nn.Sequential(_conv(16, 32, stride=2), _separable(32))
-        self.eight = nn.Sequential(_conv(32, 64, stride=2), _Residual(64))
-        self.sixteen = nn.Sequential(_conv(64, 96, stride=2), _Residual(96))
-        self.down, self.side = _conv(96, 32, 1), _conv(64, 32, 1)
-        self.segment = nn.Conv2d(32, len(CLASSES) + 1, 1)
+        half, four, eight, far = widths
+        self.two = _conv(3, half, stride=2)
+        self.four = nn.Sequential(_conv(half, four, stride=2), _separable(four))
+        self.eight = nn.Sequential(_conv(four, eight, stride=2), _Residual(eight))
+        self.sixteen = nn.Sequential(_conv(eight, far, stride=2), _Residual(far))
+        self.context = nn.Sequential(_conv(far, far, stride=2), _Residual(far), _Residual(far))
+        self.wide, self.settle = _conv(far, far, 1), _conv(far, far)
+        self.down, self.side = _conv(far, SEEN, 1), _conv(eight, SEEN, 1)
+        self.segment = nn.Conv2d(SEEN, len(CLASSES) + 1, 1)
+        self.far = nn.Sequential(_conv(eight, 48), nn.Conv2d(48, DEPTHS, 1))
+        self.far_up = _conv(far, eight, 1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80), (B, 32, 24, 80)."""
         eight = self.eight(self.four(self.two(image)))
         sixteen = self.sixteen(eight)
+        around = functional.interpolate(self.wide(self.context(sixteen)), scale_factor=2.0, mode="nearest")
+        sixteen = self.settle(sixteen + around)
         fine = self.side(eight) + functional.interpolate(self.down(sixteen), scale_factor=2.0, mode="nearest")
-        return fine, sixteen, self.segment(fine)
+        up = functional.interpolate(self.far_up(sixteen), scale_factor=2.0, mode="nearest")
+        return fine, sixteen, self.segment(fine), self.far(eight + up)
 
 
 class _Spread(nn.Module):
-    """Neighbours along a ray tell each other how far a thing can be: a depthwise convolution of wide reach."""
+    """Neighbours tell each other how far a thing can be: dense convolutions at half and quarter of the grid."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.wide = nn.Conv2d(64, 64, 5, 1, 2 * rate, dilation=rate, groups=64, bias=False)
-        self.norm = nn.BatchNorm2d(64, momentum=0.05)
-        self.mix = nn.Sequential(nn.Conv2d(64, 64, 1), nn.ReLU(), nn.Conv2d(64, 64, 1))
+        self.near, self.back = _conv(width, inner), _conv(inner, width)
+        self.quarter = nn.Sequential(_conv(inner, inner), _conv(inner, inner))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.mix(self.norm(self.wide(x)))
+        half = self.near(functional.avg_pool2d(x, 2))
+        far = functional.interpolate(self.quarter(functional.avg_pool2d(half, 2)), scale_factor=2.0, mode="nearest")
+        return x + functional.interpolate(self.back(half + far), scale_factor=2.0, mode="nearest")
 
 
 class AudioNet(nn.Module):
@@ -113,14 +129,14 @@ class AudioNet(nn.Module):
 class Attention(nn.Module):
     """Parts of the grid ask camera tokens and azimuths; what comes back is added."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: int, tokens: int) -> None:
         super().__init__()
         width = HEADS * DEPTH
-        self.ask, self.where = nn.Linear(64, width), nn.Linear(5, width)
-        self.token, self.ray = nn.Linear(96, width), nn.Linear(6, width)
+        self.ask, self.where = nn.Linear(grid, width), nn.Linear(5, width)
+        self.token, self.ray = nn.Linear(tokens, width), nn.Linear(6, width)
         self.sound, self.way = nn.Linear(32, width), nn.Linear(2, width)
         self.value, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
-        self.wide = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, 64))
+        self.wide = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, grid))
         nn.init.zeros_(self.wide[2].weight)
         nn.init.zeros_(self.wide[2].bias)
 
@@ -141,32 +157,54 @@ class Attention(nn.Module):
         def split(x: Tensor, n: int) -> Tensor:
             return x.reshape(b, n, HEADS, DEPTH).transpose(1, 2)
 
-        fit = split(query, rows * columns) @ split(keys, count).transpose(2, 3) * DEPTH**-0.5
-        share = torch.softmax(fit + (there[:, None, None] - 1.0) * _ABSENT, 3)
+        # The mask is one more column of the keys, which every query asks with 1: no pass over all pairs for it.
+        asked = torch.cat([split(query * DEPTH**-0.5, rows * columns), query.new_ones(b, HEADS, rows * columns, 1)], 3)
+        masked = ((there - 1.0) * _ABSENT)[:, None, :, None].expand(b, HEADS, count, 1)
+        offered = torch.cat([split(keys, count), masked.to(keys.dtype)], 3)
+        share = torch.softmax(asked @ offered.transpose(2, 3), 3)
         answer = (share @ split(self.value(keys), count)).transpose(1, 2).reshape(b, rows * columns, HEADS * DEPTH)
         anything = torch.maximum(cameras, sounds)[:, :, None]
         out = self.wide(self.norm(answer + query)) * anything
-        out = out.transpose(1, 2).reshape(b, 64, rows, columns)
+        out = out.transpose(1, 2).reshape(b, c, rows, columns)
         return functional.interpolate(out, scale_factor=float(POOL), mode="nearest")
+
+
+def _for_those(
+    there: Tensor, training: bool, part: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, widths: tuple[int, int]
+) -> tuple[Tensor, ...]:
+    """`part(x)` of the LiDAR, in training of those samples alone that are `there`: zeros of absent ones would bend the
+    statistics of its normalisations, and cost as much as others.
+    """
+    if not training or bool(there.all()):
+        return part(x)
+    chosen = torch.nonzero(there).flatten()
+    if not len(chosen):
+        b, _, h, w = x.shape
+        return x.new_zeros((b, widths[0], h, w)), x.new_zeros((b, widths[1], h // 2, w // 2))
+    return tuple(y.new_zeros((len(x), *y.shape[1:])).index_copy(0, chosen, y) for y in part(x[chosen]))
 
 
 class FusionNet(nn.Module):
     """All of it. `use` may switch parts off, for comparison: "gates", "attention"."""
 
-    def __init__(self, use: tuple[str, ...] = ("gates", "attention")) -> None:
+    def __init__(self, size: Size = BASE, use: tuple[str, ...] = ("gates", "attention")) -> None:
         super().__init__()
-        self.use = use
-        self.lidar, self.camera, self.audio = LidarNet(), CameraNet(), AudioNet()
-        self.lift_camera = nn.Sequential(nn.Linear(100, 64), nn.ReLU(), nn.Linear(64, 64))
-        self.spread = nn.Sequential(*(_Spread(rate) for rate in (1, 2, 4)))
-        self.lift_audio = nn.Sequential(nn.Linear(36, 64), nn.ReLU(), nn.Linear(64, 64))
-        self.votes = nn.ModuleList(nn.Conv2d(64, 16, 1) for _ in range(SENSES))
+        self.size, self.use = size, use
+        width, both = size.coarse, size.coarse + size.trunk
+        self.lidar, self.camera, self.audio = LidarNet(size), CameraNet(size.camera), AudioNet()
+        self.look, self.far = nn.Linear(3 * SEEN, width), nn.Linear(3 + 4, width, bias=False)
+        self.anyway = nn.Parameter(torch.full((3, 1), 0.25))  # how much a cell is told whatever its depth
+        self.lift_camera = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
+        self.spread = _Spread(width, size.spread)
+        self.hear, self.place = nn.Linear(HEARD, width), nn.Linear(4, width, bias=False)
+        self.lift_audio = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
+        self.votes = nn.ModuleList(nn.Conv2d(width, 16, 1) for _ in range(SENSES))
         self.gate = nn.Conv2d(16, SENSES, 1)
-        self.attention = Attention()
-        self.mix = nn.Sequential(_separable(64), nn.Conv2d(64, 64, 1))
-        self.evidence = nn.ModuleList(nn.Linear(64, 8) for _ in range(SENSES))
+        self.attention = Attention(width, size.camera[3])
+        self.mix = nn.Sequential(_separable(width), nn.Conv2d(width, width, 1))
+        self.evidence = nn.ModuleList(nn.Linear(width, 8) for _ in range(SENSES))
         self.attribute = nn.Sequential(nn.Linear(3 * 8 + 3, 32), nn.ReLU(), nn.Linear(32, SENSES))
-        self.embed = nn.Linear(112, 16)
+        self.embed = nn.Linear(both, 16)
         nn.init.zeros_(self.mix[1].weight)
         nn.init.zeros_(self.mix[1].bias)
         nn.init.zeros_(self.gate.weight)
@@ -175,30 +213,49 @@ class FusionNet(nn.Module):
 
     def feel(self, seen: Seen) -> Felt:
         """Each sense by itself."""
-        lidar = self.lidar
-        fine = lidar.stem(seen.raster)
-        half = lidar.mid(fine)
-        up = functional.interpolate(lidar.neck_up(lidar.quarter(half)), scale_factor=2.0, mode="nearest")
-        own = lidar.neck(half + up)
-        b, _, h, w = own.shape
-        near, far, segments = self.camera(seen.image)
+        b, there = len(seen.present), seen.present[:, :3].reshape(-1, 3, 1, 1)
+        widths = self.size.stem, self.size.coarse
+        fine, own = _for_those(seen.present[:, 0] > 0, self.training, self._lidar, seen.raster, widths)
+        h, w = own.shape[2:]
+        near, far, segments, depths = self.camera(seen.image)
         azimuths, events = self.audio(seen.srp, seen.level)
-        table = near.reshape(b, 32, -1).transpose(1, 2)
-        table = torch.cat([table, torch.zeros_like(table[:, :1])], 1)
-        picked = torch.stack([table[i].index_select(0, seen.cam_lut[i]) for i in range(b)])
-        looked = (seen.cam_lut < table.shape[1] - 1).float().reshape(b, h * w, 3).amax(2)
-        picked = torch.cat([picked.reshape(b, h * w, 96), seen.aud_geo], 2)  # what is seen, and how far the cell is
-        camera = self.lift_camera(picked) * looked[:, :, None]
-        heard = torch.stack([azimuths[i].index_select(1, seen.aud_lut[i]) for i in range(b)]).transpose(1, 2)
-        audio = self.lift_audio(torch.cat([heard, seen.aud_geo], 2))
-        there = seen.present[:, :3].reshape(b, 3, 1, 1)
+        cameras = len(seen.image) // b
+        looked = (seen.cam_lut < UNSEEN * cameras).float().reshape(b, h * w, 3)
+        camera = self.lift_camera(self._looked_up(near, depths, seen, looked)) * looked.amax(2)[:, :, None]
+        # What is heard at an azimuth is lifted once per azimuth, not once per cell.
+        voices = self.hear(azimuths.transpose(1, 2))
+        heard = torch.stack([voices[i].index_select(0, seen.aud_lut[i]) for i in range(b)])
+        audio = self.lift_audio(heard + self.place(seen.aud_geo))
         grids = (
             own * there[:, 0:1],
-            self.spread(camera.transpose(1, 2).reshape(b, 64, h, w)) * there[:, 1:2],
-            audio.transpose(1, 2).reshape(b, 64, h, w) * there[:, 2:3],
+            self.spread(camera.transpose(1, 2).reshape(b, -1, h, w)) * there[:, 1:2],
+            audio.transpose(1, 2).reshape(b, -1, h, w) * there[:, 2:3],
         )
-        tokens = far.reshape(b, 96, -1).transpose(1, 2)
-        return Felt(fine, grids, tokens, azimuths, looked.reshape(b, 1, h, w), segments, events)
+        tokens = far.reshape(b, cameras, far.shape[1], -1).transpose(2, 3).reshape(b, -1, far.shape[1])
+        seen_by_camera = looked.amax(2).reshape(b, 1, h, w)
+        return Felt(fine, grids, tokens, azimuths, seen_by_camera, segments, events, depths)
+
+    def _lidar(self, raster: Tensor) -> tuple[Tensor, Tensor]:
+        lidar = self.lidar
+        fine = lidar.stem(raster)
+        half = lidar.mid(fine)
+        up = functional.interpolate(lidar.neck_up(lidar.quarter(half)), scale_factor=2.0, mode="nearest")
+        return fine, lidar.neck(half + up)
+
+    def _looked_up(self, near: Tensor, depths: Tensor, seen: Seen, looked: Tensor) -> Tensor:
+        """(B, h * w, width) of each cell: what the cameras see there at three heights, the more the surer they are that
+        it is that far away; how sure they are; how far the cell is.
+        """
+        b, count, _ = looked.shape
+        table = near.reshape(b, -1, SEEN, UNSEEN).transpose(2, 3).reshape(b, -1, SEEN)
+        table = torch.cat([table, torch.zeros_like(table[:, :1])], 1)
+        chances = torch.softmax(depths.reshape(b, -1, DEPTHS, UNSEEN).transpose(2, 3).float(), 3).reshape(b, -1, DEPTHS)
+        chances = torch.cat([chances, torch.zeros_like(chances[:, :1])], 1).reshape(b, -1)
+        at = seen.cam_lut * DEPTHS + seen.cam_bin
+        picked = torch.stack([table[i].index_select(0, seen.cam_lut[i]) for i in range(b)]).reshape(b, count, 3, SEEN)
+        chance = torch.stack([chances[i].index_select(0, at[i]) for i in range(b)]).reshape(b, count, 3) * 8.0
+        weighed = picked * (chance[..., None] + self.anyway).to(picked.dtype)
+        return self.look(weighed.flatten(2)) + self.far(torch.cat([chance, seen.aud_geo], 2))
 
     def meet(self, felt: Felt, seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Heat map logits (B, 5, 2 h, 2 w), trunk (B, 48, ...), coarse (B, 64, h, w) and gates (B, 3, h, w)."""
@@ -232,9 +289,9 @@ def place_of(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([x / 40.0 - 1.0, y / 20.0, torch.log(far) - 3.0, x / far, y / far])
 
 
-def whole_place() -> Tensor:
-    """(1, 5, 22, 25) of the whole grid's asking parts."""
+def whole_place(grid: BevGrid = FRONT) -> Tensor:
+    """(1, 5, rows / 4, columns / 4) of the whole grid's asking parts; (1, 5, 22, 25) of the standard one."""
     step = COARSE_M * POOL
-    x = (torch.arange(COARSE_ROWS // POOL) + 0.5) * step
-    y = (torch.arange(COARSE_COLS // POOL) + 0.5) * step + RIGHT_M
+    x = (torch.arange(grid.coarse[0] // POOL) + 0.5) * step + grid.x_m[0]
+    y = (torch.arange(grid.coarse[1] // POOL) + 0.5) * step + grid.y_m[0]
     return place_of(*torch.meshgrid(x, y, indexing="ij"))[None]

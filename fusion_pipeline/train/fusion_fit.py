@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,19 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
-from fusion_pipeline.train.fusion import FusionNet, Seen, place_of
-from fusion_pipeline.train.lessons import Lesson, Options, lesson, place
-from fusion_pipeline.train.losses import box_loss, heat_loss
+from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, place_of
+from fusion_pipeline.train.lessons import SHARES, Lesson, Options, lesson, place
+from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss
 from fusion_pipeline.train.rides import load
+from fusion_pipeline.train.slim import slimmed
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
-SEGMENT, EVENT, HONEST = 0.3, 3.0, 0.1  # weights of losses
+SEGMENT, DEPTH, EVENT, HONEST = 0.3, 0.3, 3.0, 0.1  # weights of losses
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
-TERMS = ("heat", "box", "segment", "event", "honest")
+TERMS = ("heat", "box", "segment", "depth", "event", "honest")
+PARTS = ("lidar", "camera", "audio")  # that may be kept as they are; the head is none of them
 
 
 def seen_of(batch: Batch) -> Seen:
@@ -57,19 +60,20 @@ def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
         rows.append(block[inside])
     places = [place_of(*(torch.from_numpy(part).float() for part in place(item.corner, crop))) for item in lessons]
     return {
-        "raster": stack([item.target.raster for item in lessons]),
+        "raster": stack([item.target.raster for item in lessons]).contiguous(memory_format=torch.channels_last),
         "heat": stack([item.target.heat for item in lessons]),
         "weight": stack([item.target.weight for item in lessons]),
         "truth": torch.from_numpy(np.concatenate(rows).astype(np.float32)),
         "place": torch.stack(places),
         **{name: stack([getattr(item, name) for item in lessons])
-           for name in ("image", "cam_lut", "cam_rays", "srp", "level", "aud_lut", "aud_geo", "aud_dir", "present",
-                        "classes", "events")},
+           for name in ("image", "cam_lut", "cam_bin", "cam_rays", "srp", "level", "aud_lut", "aud_geo", "aud_dir",
+                         "present",
+                        "classes", "depths", "events")},
     }  # fmt: skip
 
 
-def batches(rides: Path, schedule: Schedule, skip: int = 0) -> Iterator[Batch]:
-    """Endless batches, prepared by a thread; `skip` changes their order after a restart."""
+def batches(rides: Path, schedule: Schedule, skip: int = 0, shares: tuple[float, ...] = SHARES) -> Iterator[Batch]:
+    """Endless batches, prepared by a thread; `skip` changes their order after a restart, `shares` are of the senses."""
     if not any(rides.glob("???????.npz")):
         raise FileNotFoundError(
             f"{rides} holds no rides; fill it with python -m fusion_pipeline.train.rides {rides} 2000000 1000 1"
@@ -77,7 +81,8 @@ def batches(rides: Path, schedule: Schedule, skip: int = 0) -> Iterator[Batch]:
     ready: queue.Queue[Batch] = queue.Queue(maxsize=6)
 
     def work() -> None:
-        rng, raster, options = np.random.default_rng([schedule.seed, skip]), BevRaster(), Options(schedule.crop)
+        rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
+        options = Options(schedule.crop, shares=shares)
         while True:
             there = sorted(rides.glob("???????.npz"))
             order = rng.permutation(len(there))[: 400 * schedule.batch]  # then look again for new ones
@@ -99,6 +104,7 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
     classes = functional.cross_entropy(felt.segments, batch["classes"], reduction="none")
     rare = torch.where(batch["classes"] < 5, 3.0, 1.0)
     losses["segment"] = SEGMENT * (classes * rare).mean()
+    losses["depth"] = DEPTH * depth_loss(felt.depths, batch["depths"])
     goal = batch["events"]
     event = functional.binary_cross_entropy_with_logits(felt.events, goal.clamp(min=0), reduction="none")
     losses["event"] = EVENT * (event * (goal >= 0) * (1 + 4 * goal.clamp(min=0))).mean()
@@ -154,16 +160,19 @@ def _honest(net: FusionNet, felt: object, seen: Seen, logits: Tensor, gates: Ten
     return -(goal * torch.log(shares[use].clamp(min=1e-4))).sum(1).mean()
 
 
-def parameters(net: FusionNet, rate: float, ears: bool = False) -> list[dict[str, object]]:
-    """What was trained before learns more slowly; ears that were trained by themselves stay."""
-    old = list(net.lidar.parameters())
-    known = {id(p) for p in (*old, *(net.audio.parameters() if ears else ()))}
-    new = [p for p in net.parameters() if id(p) not in known]
-    return [{"params": old, "lr": rate, "factor": LIDAR_RATE}, {"params": new, "lr": rate, "factor": 1.0}]
+def parameters(net: FusionNet, rate: float, slow: float = LIDAR_RATE) -> list[dict[str, object]]:
+    """What the LiDAR's network had been taught before learns more slowly; what is kept as it is is not among them."""
+    groups: dict[float, list[nn.Parameter]] = {slow: [], 1.0: []}
+    for name, value in net.named_parameters():
+        if value.requires_grad:
+            groups[slow if name.startswith("lidar.") else 1.0].append(value)
+    return [{"params": values, "lr": rate, "factor": factor} for factor, values in groups.items() if values]
 
 
 def begin_with(net: FusionNet, checkpoint: Path) -> None:
-    """Take every tensor of a checkpoint (.pt) or of stored weights (.npz) that has a place of the same shape here."""
+    """Take the tensors of a checkpoint (.pt) or of stored weights (.npz): those of the same shape as they are, those of
+    a wider network cut down to this one's widths.
+    """
     stored: dict[str, Tensor]
     if checkpoint.suffix == ".npz":
         with np.load(checkpoint) as file:
@@ -171,6 +180,8 @@ def begin_with(net: FusionNet, checkpoint: Path) -> None:
     else:
         stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
     own = net.state_dict()
+    if stored.keys() >= own.keys() and any(stored[name].shape != value.shape for name, value in own.items()):
+        stored = slimmed(stored, net.size)
     net.load_state_dict({k: stored[k] if k in stored and stored[k].shape == v.shape else v for k, v in own.items()})
 
 
@@ -179,16 +190,33 @@ def store(net: FusionNet, path: Path) -> None:
     np.savez_compressed(path, **{name: value.numpy().astype(np.float16) for name, value in net.state_dict().items()})
 
 
+def has_bf16() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 faster than of float32."""
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a stage of training is done, beside its schedule."""
+
+    threads: int = 2
+    kept: tuple[str, ...] = ()  # of PARTS: neither learns nor changes its statistics
+    shares: tuple[float, ...] = SHARES  # of lessons with each of lessons.MIXES
+    slow: float = LIDAR_RATE
+    size: str = "base"  # of fusion.SIZES
+    half: bool = False  # bfloat16: twice as fast where the processor has units for it
+
+
 def fit(
-    rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, threads: int = 2, start: Path | None = None,
-    ears: bool = False, said: Callable[[float, str], None] = lambda share, text: None,
+    rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, start: Path | None = None,
+    manner: Manner = Manner(), said: Callable[[float, str], None] = lambda share, text: None,
 ) -> None:  # fmt: skip
-    """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint; with
-    `ears` those of the checkpoint are kept as they are. `said` hears of the share of the time and the losses.
+    """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint.
+    `said` hears of the share of the time and the losses.
     """
     torch.manual_seed(schedule.seed)
-    torch.set_num_threads(threads)
-    net = FusionNet()
+    torch.set_num_threads(manner.threads)
+    net = FusionNet(SIZES[manner.size])
     if lidar is not None:
         wide = Schedule(schedule.seconds, batch=12, crop=schedule.crop)
         warm_start(net.lidar, lidar, next(batches(rides, wide))["raster"])
@@ -198,7 +226,11 @@ def fit(
     mean = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(parameters(net, schedule.rate, ears), lr=schedule.rate, weight_decay=0.01)
+    net.train()
+    for part in manner.kept:
+        kept = net.lidar.encoder() if part == "lidar" else getattr(net, part)
+        kept.eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(parameters(net, schedule.rate, manner.slow), lr=schedule.rate, weight_decay=0.01)
     run.mkdir(parents=True, exist_ok=True)
     last, spent, steps = run / "last.pt", 0.0, 0
     if last.exists():
@@ -209,14 +241,12 @@ def fit(
         spent, steps = state["spent"], state["steps"]
     began = saved = time.monotonic()
     log: list[list[float]] = []
-    net.train()
-    if ears:
-        net.audio.eval().requires_grad_(False)
-    for batch in batches(rides, schedule, steps):
+    for batch in batches(rides, schedule, steps, manner.shares):
         share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate_at(share) * group["factor"]
-        losses = step(net, batch, steps % HONEST_EVERY == 0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=manner.half):
+            losses = step(net, batch, steps % HONEST_EVERY == 0)
         optimizer.zero_grad(set_to_none=True)
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -234,7 +264,12 @@ def fit(
         if done or time.monotonic() - saved > 60:
             saved = time.monotonic()
             state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"spent": spent + saved - began, "steps": steps, "samples": steps * schedule.batch}
+            state |= {
+                "size": manner.size,
+                "spent": spent + saved - began,
+                "steps": steps,
+                "samples": steps * schedule.batch,
+            }
             torch.save(state, run / "half.pt")
             (run / "half.pt").rename(last)
         if done:
@@ -252,10 +287,16 @@ def main() -> None:
     parser.add_argument("--lidar", type=Path, help="an exported LiDAR network to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--from", dest="start", type=Path, help="another checkpoint to begin with")
-    parser.add_argument("--ears", action="store_true", help="keep the ears of that checkpoint as they are")
+    parser.add_argument("--keep", nargs="*", default=(), choices=PARTS, help="parts that stay as they are")
+    parser.add_argument("--shares", nargs=7, type=float, default=SHARES, help="of LCA LC L C CA LA A")
+    parser.add_argument("--slow", type=float, default=LIDAR_RATE, help="the LiDAR's share of the rate")
+    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--half", action="store_true", help="bfloat16")
     options = parser.parse_args()
     schedule = Schedule(options.seconds, options.batch, options.rate)
-    fit(options.rides, options.run, schedule, options.lidar, options.threads, options.start, options.ears)
+    manner = Manner(options.threads, tuple(options.keep), tuple(options.shares), options.slow, options.size,
+                    options.half)  # fmt: skip
+    fit(options.rides, options.run, schedule, options.lidar, options.start, manner)
 
 
 if __name__ == "__main__":

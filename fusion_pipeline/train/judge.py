@@ -63,6 +63,7 @@ class Judge:
         item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix))
         inputs = {
             "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
+            "cam_bin": item.cam_bin,
             "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None], "audio_level": item.level[None],
             "aud_lut": item.aud_lut, "aud_geo": item.aud_geo, "aud_dir": item.aud_dir[None],
             "present": item.present[None],

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats
+from fusion_pipeline.encode.grid import COARSE_M, FRONT
 from fusion_pipeline.encode.image import Fit, prepare
 from fusion_pipeline.encode.lookup import (
-    COARSE_M,
     HEIGHT_PX,
+    MAP,
     PICTURE,
-    RIGHT_M,
     WIDTH_PX,
     audio_table,
     camera_table,
-    cells,
+    depth_bins,
 )
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.camera import CameraModel
@@ -31,6 +31,7 @@ SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
 CAMERA_BLUR = 0.06  # cells per metre of range, where there is no LiDAR
 MIN_POINTS, MIN_PIXELS = 5, 40
 SIGMA_RAD = np.deg2rad(6.0)  # of a sound's hill in azimuth
+BEHIND = 0.12  # of lessons lie behind the vehicle
 SENSED = 0.7  # of lessons with LiDAR have earlier sweeps
 
 
@@ -42,6 +43,7 @@ class Lesson:
     corner: tuple[int, int]  # row and column of the window, in fine cells
     image: Floats  # (3, 192, 640)
     cam_lut: Array  # (h * w * 3,)
+    cam_bin: Array  # (h * w * 3,)
     cam_rays: Floats  # (480, 6)
     srp: Floats  # (16, 16, 72)
     level: Floats  # (16, 16)
@@ -50,6 +52,7 @@ class Lesson:
     aud_dir: Floats  # (72, 2)
     present: Floats  # (4,)
     classes: Array  # (24, 80) of the picture
+    depths: Floats  # (24, 80) depth bins as real numbers, -1 where nobody knows
     events: Floats  # (8, 72) 0 to 1; -1 where nothing is taught
 
 
@@ -60,17 +63,21 @@ class Options:
     crop: tuple[int, int] = (128, 128)
     augmented: bool = True
     mix: tuple[int, int, int] | None = None  # senses that are there; None: drawn
+    shares: tuple[float, ...] = SHARES  # how often each of MIXES is drawn
 
 
 def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Options = Options()) -> Lesson:
     """A lesson of a ride."""
-    mix = options.mix or MIXES[int(rng.choice(len(MIXES), p=SHARES))]
+    mix = options.mix or MIXES[int(rng.choice(len(MIXES), p=options.shares))]
+    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
+    fit = _lens(rng) if options.augmented else Fit(1.0, 1.0, 0.0, 0.0)
     sweeps = bool(mix[0]) and (rng.random() < SENSED or not options.augmented)
     visible = np.zeros(len(ride.labels), np.int64)
     if mix[0]:
         visible = np.maximum(visible, ride.points * (ride.points >= MIN_POINTS))
     if mix[1]:
-        visible = np.maximum(visible, np.where(ride.pixels >= MIN_PIXELS, 10 * MIN_POINTS, 0))
+        pictured = (ride.pixels >= MIN_PIXELS) & (_in_picture(ride, model, fit) | (not options.augmented))
+        visible = np.maximum(visible, np.where(pictured, 10 * MIN_POINTS, 0))
     if not (mix[0] or mix[1]):
         visible[:] = MIN_POINTS - 1  # sound alone says where, not what and how large: neither taught nor punished
     # A thing that no sense sees well enough but one sees a little is neither taught nor punished (see `target`).
@@ -88,20 +95,90 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
         whole, raster=whole.raster[:, *window], heat=whole.heat[:, *window], weight=whole.weight[window],
     )  # fmt: skip
     back = np.linalg.inv(move)
-    middles = cells(slice(r // 2, (r + options.crop[0]) // 2), slice(c // 2, (c + options.crop[1]) // 2))
+    middles = FRONT.cells(slice(r // 2, (r + options.crop[0]) // 2), slice(c // 2, (c + options.crop[1]) // 2))
     pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3])
     if options.augmented:
         pose = _shaken(rng) @ pose
-    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
-    seen = camera_table(model, pose, Fit(1.0, 1.0, 0.0, 0.0), back, middles)
-    heard = audio_table(ride.array_m, back, middles)
-    picture = ride.picture()
+    picture, classes = ride.picture(), ride.classes
     if options.augmented:
-        picture = _developed(picture, rng)
-    return Lesson(
-        cut, (r, c), prepare(picture, PICTURE)[0], seen.lut, seen.rays, ride.srp, ride.level, heard.lut, heard.geometry,
-        heard.directions, np.asarray([*mix, sweeps], np.float32), ride.classes, events_of(ride),
+        picture = _laid(_developed(picture, rng), fit, 1.0, 114, cv2.INTER_LINEAR)
+        classes = _laid(classes.astype(np.uint8), fit, 8.0, 5, cv2.INTER_NEAREST).astype(np.int64)
+    seen = camera_table(model, pose, fit, back, middles)
+    heard = audio_table(ride.array_m, back, middles)
+    made = Lesson(
+        cut, (r, c), prepare(picture, PICTURE)[0], seen.lut, seen.bins, seen.rays, ride.srp, ride.level, heard.lut,
+        heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), classes,
+        _depths(ride, model, fit), events_of(ride),
     )  # fmt: skip
+    return backwards(made, options.crop) if options.augmented and rng.random() < BEHIND else made
+
+
+def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
+    """The same with front and rear exchanged: what the network for all round sees behind it."""
+    h, w = crop[0] // 2, crop[1] // 2
+    old, corner = item.target, (-(item.corner[0] + crop[0]), item.corner[1])
+    boxes, centres = old.boxes.copy(), old.cells.copy()
+    boxes[:, 0], boxes[:, 6], boxes[:, 7] = -boxes[:, 0], np.pi - boxes[:, 6], -boxes[:, 7]
+    centres[:, 0] = -1 - centres[:, 0]
+    folds = old.raster.reshape(16, 2, 2, *crop)[:, ::-1, :, ::-1].reshape(old.raster.shape)
+    turned = replace(old, raster=np.ascontiguousarray(folds), heat=np.ascontiguousarray(old.heat[:, ::-1]),
+                     weight=np.ascontiguousarray(old.weight[::-1]), cells=centres, boxes=boxes)  # fmt: skip
+
+    def rows(values: Array, *shape: int) -> Array:
+        return np.ascontiguousarray(values.reshape(h, w, *shape)[::-1]).reshape(values.shape)
+
+    rays, ways = item.cam_rays.copy(), item.aud_dir.copy()
+    rays[:, [0, 3]] *= -1
+    ways[:, 1] *= -1
+    return replace(item, target=turned, corner=corner, cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
+                   cam_rays=rays, aud_lut=rows(item.aud_lut), aud_geo=rows(item.aud_geo, 4), aud_dir=ways)  # fmt: skip
+
+
+def _lens(rng: np.random.Generator) -> Fit:
+    """Another lens: mirrored, larger or smaller, and elsewhere on the sensor; the tables follow."""
+    scale = float(np.exp(rng.uniform(-0.1, 0.25))) if rng.random() < 0.7 else 1.0
+    across, down = (1 - scale) * WIDTH_PX / 2, (1 - scale) * HEIGHT_PX / 2
+    fit = Fit(scale, scale, across + float(rng.uniform(-20, 20)), down + float(rng.uniform(-12, 12)))
+    if rng.random() < 0.5:
+        fit = Fit(-fit.scale_x, fit.scale_y, WIDTH_PX - fit.offset_x, fit.offset_y)
+    return fit
+
+
+def _in_picture(ride: Ride, model: CameraModel, fit: Fit) -> Array:
+    """(M,) whether a thing's middle lies in the picture."""
+    local = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse().apply(ride.boxes[:, :3].astype(np.float64))
+    return _pictured(local, model, fit)[2]
+
+
+def _pictured(local: Doubles, model: CameraModel, fit: Fit) -> tuple[Doubles, Doubles, Array]:
+    """Column and row (N,) in the network's picture of places (N, 3) in the camera's frame, and which lie in it."""
+    pixels, seen = model.project(local)
+    u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
+    with np.errstate(invalid="ignore"):
+        return u, v, seen & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
+
+
+def _laid(values: Array, fit: Fit, cell: float, empty: int, how: int) -> Array:
+    """Pixels of `cell` x `cell` picture pixels laid as `fit` says; both count from the pixels' edges."""
+    half = 0.5  # OpenCV counts from the middle of the first pixel
+    matrix = np.asarray([
+        [fit.scale_x, 0, fit.offset_x / cell + half * fit.scale_x - half],
+        [0, fit.scale_y, fit.offset_y / cell + half * fit.scale_y - half],
+    ])  # fmt: skip
+    size = (values.shape[1], values.shape[0])
+    return cv2.warpAffine(values, matrix, size, flags=how, borderValue=(empty,) * 3)
+
+
+def _depths(ride: Ride, model: CameraModel, fit: Fit) -> Floats:
+    """(24, 80) depth bins of the nearest scan point in each cell of the picture."""
+    pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
+    ahead = ride.xyz_m[(ride.xyz_m[:, 0] > 2.0) & (np.abs(ride.xyz_m[:, 1]) < 1.2 * ride.xyz_m[:, 0] + 2)][::2]
+    local = pose.apply(ahead.astype(np.float64))
+    u, v, good = _pictured(local, model, fit)
+    cell = (v[good] // 8).astype(np.int64) * MAP[1] + (u[good] // 8).astype(np.int64)
+    out = np.full(MAP[0] * MAP[1], np.inf)
+    np.minimum.at(out, cell, depth_bins(local[good, 2], model, fit))
+    return np.where(np.isinf(out), -1.0, out).reshape(MAP).astype(np.float32)
 
 
 def events_of(ride: Ride) -> Floats:
@@ -185,6 +262,6 @@ def place(corner: tuple[int, int], crop: tuple[int, int]) -> tuple[Doubles, Doub
     """x, y (h / 4, w / 4) of the parts of the window that ask in the attention, in metres."""
     step = COARSE_M * 4
     x = corner[0] / 2 * COARSE_M + (np.arange(crop[0] // 8) + 0.5) * step
-    y = corner[1] / 2 * COARSE_M + RIGHT_M + (np.arange(crop[1] // 8) + 0.5) * step
+    y = corner[1] / 2 * COARSE_M + FRONT.y_m[0] + (np.arange(crop[1] // 8) + 0.5) * step
     grid = np.meshgrid(x, y, indexing="ij")
     return grid[0], grid[1]

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from fusion_pipeline.train.model import STEP_M, Y0_M
 
+MOVES_MPS = 1.0
+VELOCITY = 0.3  # weight of its errors
+
 
 def heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
     """Focal loss on Gaussian hills (alpha 2, beta 4; CornerNet, Law and Deng 2018), by the number of centres."""
@@ -35,9 +38,12 @@ def box_loss(raw: Tensor, row: Tensor, col: Tensor, boxes: Tensor, sizes: Tensor
     # A body looks nearly the same from both ends: the cheaper heading teaches the axis, a little weight the direction.
     gap = (raw[:, :8] - goal).abs()
     flipped = (raw[:, 6:8] + goal[:, 6:8]).abs().sum(1)
-    turn = 0.85 * torch.minimum(gap[:, 6:8].sum(1), flipped) + 0.15 * gap[:, 6:8].sum(1)
+    # What drives shows its direction.
+    sure = torch.where(boxes[:, 7:9].square().sum(1) > MOVES_MPS**2, 0.7, 0.15)
+    straight = gap[:, 6:8].sum(1)
+    turn = (1 - sure) * torch.minimum(straight, flipped) + sure * straight
     scale = torch.tensor([1.0, 1.0, 3.0, 2.0, 2.0, 3.0])
-    loss = (gap[:, :6] * scale).sum(1) + turn + 0.2 * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
+    loss = (gap[:, :6] * scale).sum(1) + turn + VELOCITY * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
     with torch.no_grad():
         error, agreement = _errors(raw, goal, boxes, sizes)
     log_std = raw[:, 11:19].clamp(-5, 3)
@@ -62,3 +68,16 @@ def _errors(raw: Tensor, goal: Tensor, boxes: Tensor, sizes: Tensor) -> tuple[Te
     both = lap / (size.prod(1) + boxes[:, 3:6].prod(1) - lap)
     axis = torch.minimum(turn, torch.pi - turn)
     return error, (both * torch.cos(axis).clamp(min=0)).clamp(0, 1)
+
+
+def depth_loss(logits: Tensor, bins: Tensor) -> Tensor:
+    """Cross-entropy of depths (B, D, h, w) against real-numbered bins (B, h, w), shared between the two nearest; -1 is
+    not taught.
+    """
+    chances = torch.log_softmax(logits.float(), 1)
+    known, at = (bins >= 0).float(), (bins - 0.5).clamp(0, logits.shape[1] - 1.001)
+    low = at.long()
+    share = at - low
+    picked = chances.gather(1, torch.stack([low, low + 1], 1))
+    said = (1 - share) * picked[:, 0] + share * picked[:, 1]
+    return -(said * known).sum() / known.sum().clamp(min=1.0)

@@ -5,6 +5,8 @@ The form follows CenterPoint (Yin et al., 2021), with depthwise-separable blocks
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +19,24 @@ SIZES_M = ((3.95, 1.65, 1.54), (9.0, 2.5, 3.15), (0.8, 0.62, 1.75), (1.78, 0.62,
 REGRESSED = 19  # dx dy z log(l w h) sin cos vx vy, iou, log std of x y z l w h yaw v
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Widths of a network in channels; multiples of 16 are what CPUs like."""
+
+    stem: int = 32  # at 0.4 m
+    coarse: int = 64  # at 0.8 m, where the senses meet
+    quarter: int = 96  # at 1.6 m
+    trunk: int = 48  # at 0.4 m, before the heat map
+    blocks: int = 2  # at 1.6 m
+    inner: int = 64  # inside the block at 0.8 m
+    spread: int = 64  # where a camera's cells tell their neighbours
+    camera: tuple[int, int, int, int] = (16, 32, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
+
+
+LIDAR = Size()
+Corner = tuple[float, float]
+
+
 def _conv(i: int, o: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
     layer = nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(o, momentum=0.05), nn.ReLU(inplace=True))
@@ -27,10 +47,11 @@ def _separable(width: int) -> nn.Sequential:
 
 
 class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int = 0) -> None:
         super().__init__()
-        self.a = _conv(width, width)
-        self.b = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width, momentum=0.05))
+        inner = inner or width
+        self.a = _conv(width, inner)
+        self.b = nn.Sequential(nn.Conv2d(inner, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width, momentum=0.05))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.b(self.a(x)))
@@ -39,17 +60,20 @@ class _Residual(nn.Module):
 class LidarNet(nn.Module):
     """`lidar_bev` (B, 64, 176, 200) to features, heat map and, at chosen cells, box numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size = LIDAR) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(64, 32, 1), _separable(32))
-        self.mid = nn.Sequential(_conv(32, 64, stride=2), _Residual(64))
-        self.quarter = nn.Sequential(_conv(64, 96, stride=2), _Residual(96), _Residual(96))
-        self.neck_up = _conv(96, 64, 1)
-        self.neck = _separable(64)
-        self.up, self.lateral = _conv(64, 48, 1), _conv(32, 48, 1)
-        self.trunk = nn.Sequential(_separable(48), _separable(48))
-        self.heat = nn.Conv2d(48, len(CLASSES), 1)
-        self.box = nn.Sequential(nn.Linear(112, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU(), nn.Linear(96, REGRESSED))
+        stem, coarse, quarter, trunk = size.stem, size.coarse, size.quarter, size.trunk
+        self.stem = nn.Sequential(_conv(64, stem, 1), _separable(stem))
+        self.mid = nn.Sequential(_conv(stem, coarse, stride=2), _Residual(coarse, size.inner))
+        blocks = [_Residual(quarter) for _ in range(size.blocks)]
+        self.quarter = nn.Sequential(_conv(coarse, quarter, stride=2), *blocks)
+        self.neck_up = _conv(quarter, coarse, 1)
+        self.neck = _separable(coarse)
+        self.up, self.lateral = _conv(coarse, trunk, 1), _conv(stem, trunk, 1)
+        self.trunk = nn.Sequential(_separable(trunk), _separable(trunk))
+        self.heat = nn.Conv2d(trunk, len(CLASSES), 1)
+        both = coarse + trunk
+        self.box = nn.Sequential(nn.Linear(both, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU(), nn.Linear(96, REGRESSED))
         nn.init.constant_(self.heat.bias, -4.6)
         self.register_buffer("sizes", torch.tensor(SIZES_M))
 
@@ -63,16 +87,21 @@ class LidarNet(nn.Module):
         trunk = self.trunk(wide + self.lateral(fine))
         return self.heat(trunk), trunk, coarse
 
+    def encoder(self) -> nn.ModuleList:
+        """The part that looks at the raster, without the head."""
+        return nn.ModuleList([self.stem, self.mid, self.quarter, self.neck_up, self.neck])
+
     def regress(self, trunk: Tensor, coarse: Tensor, batch: Tensor, row: Tensor, col: Tensor) -> Tensor:
         """Raw box numbers (K, 19) at K cells."""
         near = trunk.permute(0, 2, 3, 1)[batch, row, col]
         far = coarse.permute(0, 2, 3, 1)[batch, row // 2, col // 2]
-        return self.box(torch.cat([near, far], 1).float())
+        with torch.autocast("cpu", enabled=False):  # places need more digits than bfloat16 has
+            return self.box(torch.cat([near, far], 1).float())
 
-    def decode(self, raw: Tensor, row: Tensor, col: Tensor, labels: Tensor) -> Tensor:
-        """Boxes (K, 10): x y z l w h sin cos vx vy, z above local ground."""
-        x = (row.float() + 0.5 + raw[:, 0]) * STEP_M
-        y = (col.float() + 0.5 + raw[:, 1]) * STEP_M + Y0_M
+    def decode(self, raw: Tensor, row: Tensor, col: Tensor, labels: Tensor, corner_m: Corner = (0.0, Y0_M)) -> Tensor:
+        """Boxes (K, 10): x y z l w h sin cos vx vy, z above local ground; the grid begins at `corner_m`."""
+        x = (row.float() + 0.5 + raw[:, 0]) * STEP_M + corner_m[0]
+        y = (col.float() + 0.5 + raw[:, 1]) * STEP_M + corner_m[1]
         size = self.sizes[labels] * torch.exp(raw[:, 3:6].clamp(-1.5, 1.5))
         turn = raw[:, 6:8] / (raw[:, 6:8].square().sum(1, keepdim=True) + 1e-6).sqrt()
         z = raw[:, 2:3] + 0.5 * self.sizes[labels][:, 2:3]

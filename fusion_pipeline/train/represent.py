@@ -26,7 +26,7 @@ RANGES_M = (7.0, 12.0, 18.0, 26.0, 35.0)  # between bands
 BEARINGS_RAD = tuple(np.deg2rad((-45.0, -17.0, 17.0, 45.0)).tolist())  # between sectors
 REGIONS = (len(RANGES_M) + 1) * (len(BEARINGS_RAD) + 1)
 SECTORS = 24  # of sound
-_INNER, _DROPPED = 24, 0.1
+_INNER, _DROPPED, _NOISE = 24, 0.1, 0.2
 _SHARPEST = 100.0  # the greatest inverse temperature
 _NOWHERE = 1e4
 
@@ -86,7 +86,10 @@ class _Gather(nn.Module):
         self.what, self.where = nn.Linear(width, _INNER), nn.Parameter(torch.randn(count, _INNER) * 0.1)
 
     def forward(self, what: Tensor) -> Tensor:
-        return functional.relu(self.what((what - self.middle) / self.spread) + self.where).flatten(1)
+        x = (what - self.middle) / self.spread
+        if self.training:  # moments are few: nobody shall know them by heart
+            x = functional.dropout(x + _NOISE * torch.randn_like(x), _DROPPED)
+        return functional.relu(self.what(x) + self.where).flatten(1)
 
     def settle(self, what: Tensor) -> None:
         """Take middle and spread of each feature from examples."""

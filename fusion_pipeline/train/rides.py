@@ -59,6 +59,7 @@ class Ride:
     array_m: Doubles  # (3,) its middle
     sounds: Doubles  # (S, 3) class, azimuth in the vehicle frame, level dB SPL at the array
     siren_hidden: bool  # a siren is audible, and no siren in sight
+    conditions: Doubles  # (4,) visibility m (0: clear), rain mm/h, 1 at night, own speed m/s
 
     def picture(self) -> Bytes:
         """(192, 640, 3) B, G, R."""
@@ -85,7 +86,8 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     count = len(drive.actors)
     points = np.bincount(scans[0].actors[scans[0].actors >= 0], minlength=count)
     camera = _camera(rng)
-    look = SimulatedCamera(drive, camera, _options(rng, weather)).take(middle - late_s, seed)
+    options = _options(rng, weather)
+    look = SimulatedCamera(drive, camera, options).take(middle - late_s, seed)
     pixels = np.bincount(look.instances[look.instances >= 0], minlength=count)
     truth = boxes_at(drive, middle)
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
@@ -98,8 +100,15 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
         np.concatenate(table, axis=1).astype(np.float32), truth.labels, points[truth.track_ids].astype(np.int64),
         pixels[truth.track_ids].astype(np.int64), _jpeg(look.pixels, rng), _coarse(look.classes),
         camera.model.matrix, camera.vehicle_from_sensor.matrix, srp, level, array.vehicle_from_sensor.translation_m,
-        sounds, hidden,
+        sounds, hidden, _conditions(drive, options),
     )  # fmt: skip
+
+
+def _conditions(drive: Drive, options: CameraOptions) -> Doubles:
+    weather, ego = options.weather, drive.ego.at(random_street.MIDDLE_S)
+    clear = np.isinf(weather.visibility_m)
+    speed = np.hypot(*ego.velocity_mps[:2])
+    return np.asarray([0.0 if clear else weather.visibility_m, weather.rain_mm_h, options.night, speed], np.float64)
 
 
 def _weather(rng: np.random.Generator) -> Weather:
@@ -224,7 +233,7 @@ def save(ride: Ride, path: Path) -> None:
         pixels=ride.pixels.astype(np.int32), jpeg=ride.jpeg, classes=ride.classes.astype(np.uint8),
         matrix=ride.matrix, camera=ride.camera, srp=np.round(ride.srp * 127).astype(np.int8),
         level=np.round(ride.level).astype(np.int8), array=ride.array_m, sounds=ride.sounds,
-        hidden=np.asarray(ride.siren_hidden),
+        hidden=np.asarray(ride.siren_hidden), conditions=ride.conditions,
     )  # fmt: skip
     half.rename(path)
 
@@ -241,6 +250,7 @@ def load(path: Path) -> Ride:
             f["boxes"], f["labels"].astype(np.int64), f["points"].astype(np.int64), f["pixels"].astype(np.int64),
             f["jpeg"], f["classes"].astype(np.int64), f["matrix"], f["camera"], f["srp"].astype(np.float32) / 127,
             f["level"].astype(np.float32), f["array"], f["sounds"], bool(f["hidden"]),
+            f["conditions"],
         )  # fmt: skip
 
 

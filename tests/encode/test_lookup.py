@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.encode.audio import azimuths_rad
+from fusion_pipeline.encode.grid import ALL_ROUND, FRONT
 from fusion_pipeline.encode.image import Fit
 from fusion_pipeline.encode.lookup import (
-    COARSE,
+    DEPTHS,
+    FOCAL_PX,
     HEIGHTS_M,
     MAP,
     UNSEEN,
     audio_table,
     camera_table,
-    cells,
+    depth_bins,
+    joined,
     no_camera,
     rig_tables,
 )  # fmt: skip
@@ -30,9 +33,9 @@ WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
 
 
 def test_a_place_is_looked_up_where_the_camera_sees_it() -> None:
-    table = camera_table(MODEL, MOUNT, WHOLE).lut.reshape(*COARSE, len(HEIGHTS_M))
+    table = camera_table(MODEL, MOUNT, WHOLE).lut.reshape(*FRONT.coarse, len(HEIGHTS_M))
     for row, column in ((20, 50), (30, 60), (60, 40)):
-        x, y = cells().reshape(*COARSE, 2)[row, column]
+        x, y = FRONT.cells().reshape(*FRONT.coarse, 2)[row, column]
         for number, high in enumerate(HEIGHTS_M):
             (pixel,), _ = MODEL.project(MOUNT.inverse().apply(np.asarray([[x, y, high]])))
             assert table[row, column, number] == int(pixel[1]) // 8 * MAP[1] + int(pixel[0]) // 8
@@ -57,7 +60,7 @@ def test_rays_and_tables_move_with_the_grid() -> None:
 
 def test_cells_are_heard_from_their_azimuth() -> None:
     table = audio_table(np.asarray([-1.0, 0.0, 1.7]))
-    offset = cells() - [-1.0, 0.0]
+    offset = FRONT.cells() - [-1.0, 0.0]
     azimuth = np.arctan2(offset[:, 1], offset[:, 0])
     gap = np.angle(np.exp(1j * (azimuths_rad()[table.lut] - azimuth)))
     assert np.abs(gap).max() <= np.deg2rad(2.5) + 1e-9
@@ -68,9 +71,38 @@ def test_cells_are_heard_from_their_azimuth() -> None:
 def test_a_rig_without_camera_or_array_has_tables_too(repo_root: Path) -> None:
     full = rig_tables(Rig.load(repo_root / "calibration" / "rigs" / "demo.toml"))
     assert {name: value.shape for name, value in full.items()} == {
-        "cam_lut": (26400,), "cam_rays": (1, 480, 6), "aud_lut": (8800,), "aud_geo": (8800, 4), "aud_dir": (1, 72, 2),
+        "cam_lut": (26400,), "cam_bin": (26400,),
+            "cam_rays": (1, 480, 6), "aud_lut": (8800,), "aud_geo": (8800, 4), "aud_dir": (1, 72, 2),
     }  # fmt: skip
     assert (full["cam_lut"] != UNSEEN).mean() > 0.2
     rig = Rig.load(repo_root / "calibration" / "rigs" / "demo.toml")
     alone = rig_tables(Rig("alone", rig.lidars))
     assert (alone["cam_lut"] == UNSEEN).all()
+
+
+def test_a_depth_is_that_of_an_equally_large_picture() -> None:
+    depths = np.asarray([1.0, 2.0, 12.0, 79.0, 500.0])
+    bins = depth_bins(depths, MODEL, WHOLE)
+    assert bins[0] == bins[1] == 0.0
+    assert DEPTHS - 1 < bins[3] <= bins[4] < DEPTHS
+    twice = CameraModel("pinhole", 640, 192, MODEL.matrix * [[2.0], [2.0], [1.0]], np.zeros(0))
+    np.testing.assert_allclose(depth_bins(2 * depths[1:3], twice, WHOLE), bins[1:3], atol=1e-9)
+    np.testing.assert_allclose(depth_bins(depths, MODEL, Fit(2.0, 2.0, 0.0, 0.0)), depth_bins(depths, twice, WHOLE))
+    assert abs(FOCAL_PX - MODEL.matrix[0, 0]) < 1e-6  # so that these are plain metres
+    table = camera_table(MODEL, MOUNT, WHOLE)
+    cell = 30 * FRONT.coarse[1] + 50
+    local = MOUNT.inverse().apply(np.asarray([[*FRONT.cells()[cell], HEIGHTS_M[1]]]))
+    assert table.bins[3 * cell + 1] == int(depth_bins(local[:, 2], MODEL, WHOLE)[0])
+
+
+def test_all_round_is_looked_up_in_the_camera_that_sees_it() -> None:
+    middles = ALL_ROUND.cells()
+    rear = Pose.from_euler(0.0, 0.0, np.pi, np.zeros(3)) @ MOUNT
+    ahead, behind = (camera_table(MODEL, pose, WHOLE, None, middles) for pose in (MOUNT, rear))
+    both = joined([ahead, behind])
+    lut = both.lut.reshape(*ALL_ROUND.coarse, len(HEIGHTS_M))
+    front, back = lut[64 + 30, 64, 1], lut[64 - 31, 63, 1]
+    assert front < UNSEEN <= back < 2 * UNSEEN
+    assert lut[64, 10, 1] == 2 * UNSEEN  # to the right nobody looks
+    assert both.rays.shape == (960, 6)
+    assert (np.delete(both.bins, np.flatnonzero(both.lut == 2 * UNSEEN)) >= 0).all()

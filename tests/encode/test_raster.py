@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fusion_pipeline.arrays import Floats
+from fusion_pipeline.encode.grid import ALL_ROUND
 from fusion_pipeline.encode.points import EDGES_M, FEATURES, BevRaster
 
 
@@ -111,3 +112,19 @@ def test_earlier_scans_have_channels_of_their_own() -> None:
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="intensity has shape"):
         BevRaster()(np.zeros((3, 3), np.float32), np.zeros(2, np.float32))
+
+
+def test_the_ground_behind_is_found_as_that_ahead() -> None:
+    rng = np.random.default_rng(4)
+    ahead = rng.uniform([1, -40, 0], [50, 40, 0], (60_000, 3)).astype(np.float32)
+    ahead[:, 2] = 0.03 * ahead[:, 0] + rng.normal(0, 0.01, len(ahead))
+    block = rng.uniform([20, 5, 0.6], [24, 7, 2.0], (3000, 3)).astype(np.float32)  # nothing of the ground under it
+    ahead = np.concatenate([ahead[~((np.abs(ahead[:, 0] - 22) < 2) & (np.abs(ahead[:, 1] - 6) < 1))], block])
+    behind = ahead * np.asarray([-1, -1, 1], np.float32)
+    raster = BevRaster(ALL_ROUND)
+    places = rng.uniform([2, -38], [48, 38], (500, 2)).astype(np.float32)
+    for cloud, side in ((ahead, 1), (behind, -1)):
+        image = raster(cloud, np.ones(len(cloud), np.float32))
+        assert image.shape == (1, 64, 256, 256)
+        np.testing.assert_allclose(raster.ground_at(places * side), 0.03 * places[:, 0], atol=0.12)
+    np.testing.assert_array_equal(image[0, :12].max(axis=0)[128:], 0)  # nothing ahead, where nothing is

@@ -37,6 +37,32 @@ def test_only_what_is_missing_is_rendered(tmp_path: Path, monkeypatch: pytest.Mo
 def test_curves_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    rows = [f"{20 * k},{80 * k},{k / 50},{np.exp(-k / 20):.3f},1,0.5,0.2,0.01" for k in range(1, 50)]
+    rows = [f"{20 * k},{80 * k},{k / 50},{np.exp(-k / 20):.3f},1,0.5,0.2,0.1,0.01" for k in range(1, 50)]
     (tmp_path / "curve.csv").write_text("\n".join(rows))
     assert course.curves(tmp_path).stat().st_size > 5000
+
+
+def test_stages_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from fusion_pipeline.train import fusion_fit
+
+    begun: list[tuple[str, Path | None]] = []
+
+    def fit(
+        rides: Path, run: Path, schedule: object, lidar: object, start: Path | None, manner: object, said: object
+    ) -> None:
+        begun.append((run.name, start))
+        run.mkdir(parents=True)
+        torch.save({"spent": schedule.seconds}, run / "last.pt")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(fusion_fit, "fit", fit)
+    plan = Course(hours=1.0, start="weights.npz")
+    stages = course.stages_of(plan)
+    assert sum(stage.share for stage in stages) == pytest.approx(1.0)
+    for _ in range(2):  # the second time there is nothing left to do
+        for number, stage in enumerate(stages, 1):
+            course.trained(tmp_path, tmp_path, plan, stage, number, lambda share, text: None)
+    assert [name for name, _ in begun] == ["1-camera", "2-together", "3-settling"]
+    assert begun[0][1] == Path("weights.npz")
+    assert begun[1][1] == tmp_path / "1-camera" / "last.pt"
+    assert course.stages_of(Course())[0].name == "lidar"

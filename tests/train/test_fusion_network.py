@@ -15,12 +15,16 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from fusion_pipeline.detect.network import Network  # noqa: E402
+from fusion_pipeline.encode.grid import ALL_ROUND  # noqa: E402
 from fusion_pipeline.manifest import Manifest  # noqa: E402
+from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
 from fusion_pipeline.train import fusion_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
-from fusion_pipeline.train.fusion import FusionNet, Seen, whole_place  # noqa: E402
-from fusion_pipeline.train.fusion_export import INPUTS, averaged, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place  # noqa: E402
+from fusion_pipeline.train.fusion_export import INPUTS, Form, averaged, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
+from fusion_pipeline.train.slim import slimmed  # noqa: E402
 
 SHORT = Schedule(seconds=9.0, batch=2, crop=(32, 32))
 
@@ -44,14 +48,17 @@ def net() -> FusionNet:
     for layer in net.modules():  # so that nothing is zero because nothing has been learnt
         if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(layer.weight)
+    with torch.no_grad():
+        net.lidar.heat.weight *= 0.01  # a score of exactly 1 has no peak
     return net.eval()
 
 
 def seen(**changed: object) -> Seen:
     inputs = example(2)
     base = Seen(
-        inputs["lidar_bev"], inputs["image"], inputs["cam_lut"][None], inputs["cam_rays"], inputs["audio_srp"],
-        inputs["audio_level"], inputs["aud_lut"][None], inputs["aud_geo"][None], inputs["aud_dir"], inputs["present"],
+        inputs["lidar_bev"], inputs["image"], inputs["cam_lut"][None], inputs["cam_bin"][None],
+        inputs["cam_rays"], inputs["audio_srp"], inputs["audio_level"], inputs["aud_lut"][None],
+        inputs["aud_geo"][None], inputs["aud_dir"], inputs["present"],
         whole_place(),
     )  # fmt: skip
     return replace(base, **changed)
@@ -106,6 +113,49 @@ def test_training_leaves_a_state_that_exports_and_goes_on(tmp_path: Path) -> Non
     assert averaged(tmp_path / "run" / "last.pt")[1] > samples
     fresh = FusionNet()
     fusion_fit.begin_with(fresh, tmp_path / "run" / "last.pt")
-    torch.testing.assert_close(
-        fresh.lift_audio[0].weight, averaged(tmp_path / "run" / "last.pt")[0].lift_audio[0].weight
-    )
+    torch.testing.assert_close(fresh.hear.weight, averaged(tmp_path / "run" / "last.pt")[0].hear.weight)
+
+
+def test_a_missing_scan_does_not_bend_the_statistics_of_scans(net: FusionNet) -> None:
+    one = seen()
+    both = {
+        name: torch.cat([getattr(one, name)] * 2) if name != "place" else one.place.expand(2, -1, -1, -1)
+        for name in Seen.__slots__
+    }
+    both["raster"] = torch.cat([one.raster, torch.zeros_like(one.raster)])
+    both["present"] = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 0]])
+    means = []
+    for inputs in (seen(), Seen(**both)):
+        learner = FusionNet()
+        learner.load_state_dict(net.state_dict())
+        felt = learner.train().feel(inputs)
+        assert not felt.grids[0][1:].any()
+        means.append(learner.lidar.stem[0][1].running_mean.clone())
+    torch.testing.assert_close(means[0], means[1])
+
+
+def test_the_same_weights_look_all_round(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    net, form = FusionNet().eval(), Form(ALL_ROUND, 2)
+    export(net, tmp_path / "round.onnx", form=form)
+    (tmp_path / "round.toml").write_text(manifest(tmp_path / "round.onnx", 0, "round", form))
+    stages = Manifest.beside(tmp_path / "round.onnx").stages
+    assert [s.x_m for s in stages if isinstance(s, BevRasterize | Lookup)] == [(-51.2, 51.2)] * 2
+    assert parity(net, tmp_path / "round.onnx", form=form) < 1e-4
+
+
+def test_a_narrower_network_starts_with_the_channels_that_matter(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    wide = FusionNet(LIDAR).eval()
+    with torch.no_grad():  # half of the widest group is never read
+        for name in ("quarter.1.a.0", "quarter.2.a.0", "neck_up.0"):
+            wide.lidar.get_submodule(name).weight[:, ::3] = 0
+    small = slimmed(wide.state_dict(), BASE)
+    assert small.keys() == FusionNet(BASE).state_dict().keys()
+    picked = wide.lidar.neck_up[0].weight.reshape(64, 96)[:, np.arange(96) % 3 > 0]
+    torch.testing.assert_close(small["lidar.neck_up.0.weight"].reshape(64, 64), picked)
+    nano = FusionNet(NANO)
+    nano.load_state_dict(slimmed(wide.state_dict(), NANO))
+    example_inputs = seen()
+    with torch.no_grad():
+        assert torch.isfinite(nano.eval().meet(nano.feel(example_inputs), example_inputs)[0]).all()

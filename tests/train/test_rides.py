@@ -10,7 +10,7 @@ import pytest
 
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.corruptions import CORRUPTIONS
-from fusion_pipeline.train.lessons import MIN_POINTS, Options, events_of, lesson, moved
+from fusion_pipeline.train.lessons import MIN_POINTS, Options, backwards, events_of, lesson, moved
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, load, render, save
 
 SEEDS = (2_950_002, 2_950_007)
@@ -55,6 +55,7 @@ def test_a_ride_comes_back_from_disk(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.jpeg, moment.jpeg)
     np.testing.assert_allclose(back.srp, moment.srp, atol=0.005)
     assert back.siren_hidden == moment.siren_hidden
+    np.testing.assert_array_equal(back.conditions, moment.conditions)
     assert np.abs(back.xyz_m[:, 2]).max() < 40
 
 
@@ -120,3 +121,35 @@ def test_corruptions_change_what_they_say_and_depend_on_the_seed_alone(name: str
     assert touched["camera"] == (name not in only_lidar)
     if name in only_lidar:
         assert len(hard.xyz_m) < 0.5 * len(mild.xyz_m)
+
+
+def test_exchanging_front_and_rear_twice_changes_nothing() -> None:
+    plain = lesson(ride(SEEDS[0]), BevRaster(), np.random.default_rng(0), Options((128, 128), False, (1, 1, 1)))
+    once = backwards(plain, (128, 128))
+    assert once.corner[0] == -128
+    assert (once.target.boxes[:, 0] <= 0).sum() == (plain.target.boxes[:, 0] >= 0).sum()
+    row = once.target.cells[:, 0] - once.corner[0]
+    heat = once.target.heat[once.target.labels, row, once.target.cells[:, 1] - once.corner[1]]
+    inside = (row >= 0) & (row < 128)
+    assert (heat[inside] > 0.99).all()  # the hills moved with the boxes
+    twice = backwards(once, (128, 128))
+    assert twice.corner == plain.corner
+    np.testing.assert_array_equal(twice.target.raster, plain.target.raster)
+    np.testing.assert_array_equal(twice.cam_lut, plain.cam_lut)
+    np.testing.assert_allclose(np.cos(twice.target.boxes[:, 6]), np.cos(plain.target.boxes[:, 6]), atol=1e-6)
+
+
+def test_depths_of_a_reframed_picture_lie_on_the_same_things() -> None:
+    moment = ride(SEEDS[1])
+    raster = BevRaster()
+    rng = np.random.default_rng(8)
+    for _ in range(4):
+        item = lesson(moment, raster, rng, Options((128, 128), True, (0, 1, 0)))
+        known = item.depths >= 0
+        assert known.mean() > 0.2
+        things = known & (item.classes < 5)
+        # Things stand on the ground before what is behind them: nearer than the cells above them.
+        rows, columns = np.nonzero(things)
+        above = [item.depths[:r, c][item.depths[:r, c] >= 0] for r, c in zip(rows, columns, strict=True)]
+        nearer = [item.depths[r, c] <= a.max() + 0.5 for r, c, a in zip(rows, columns, above, strict=True) if len(a)]
+        assert np.mean(nearer) > 0.8

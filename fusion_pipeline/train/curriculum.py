@@ -1,0 +1,35 @@
+"""In which order a fusion network learns: which senses it is given, what stays as it is, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fusion_pipeline.train.lessons import SHARES
+
+CAMERA_ONLY = (0.0, 0.2, 0.0, 0.65, 0.15, 0.0, 0.0)  # of lessons.MIXES
+LIDAR_ONLY = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a training."""
+
+    name: str
+    share: float  # of the whole time
+    shares: tuple[float, ...] = SHARES  # of lessons with each of lessons.MIXES
+    kept: tuple[str, ...] = ()  # fusion_fit.PARTS that neither learn nor change their statistics
+    slow: float = 0.6  # the LiDAR's share of the learning rate
+    rate: float = 1.0  # of the run's learning rate
+
+
+FURTHER = (
+    Stage("camera", 0.25, CAMERA_ONLY, ("lidar", "audio"), 0.1, 1.3),
+    Stage("together", 0.6, kept=("audio",)),
+    Stage("settling", 0.15, kept=("audio",), slow=1.0, rate=0.3),
+)
+FROM_NOTHING = (
+    Stage("lidar", 0.35, LIDAR_ONLY, ("camera", "audio"), 1.0, 1.6),
+    Stage("camera", 0.2, CAMERA_ONLY, ("lidar",), 0.1, 1.3),
+    Stage("together", 0.35),
+    Stage("settling", 0.1, slow=1.0, rate=0.3),
+)
