@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fusion_pipeline.arrays import Bytes, Doubles
+from fusion_pipeline.arrays import Bytes, Doubles, Floats, Offsets
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
@@ -30,6 +31,8 @@ SMALL = 1 << 16  # data up to here is copied, so that an audio chunk does not ke
 _NUMBERS = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4", 7: "f4", 8: "f8"}  # PackedElementField
 _WHOLE = np.dtype([("xyz", "V12"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")])  # POINT, in one piece
 _OURS = [(name, offset) for name, (_, offset) in ((n, POINT.fields[n][:2]) for n in POINT.names or ())]  # type: ignore[index]
+_COLUMNS = ("xyz", "intensity", "ring", "offset_ns")
+BLOCK = 4096  # points: 90 kB, which a core keeps near
 Video = Callable[[str, bytes], Bytes]  # topic and packet to (H, W, 3) BGR
 
 
@@ -105,10 +108,8 @@ def decoded(name: str, body: memoryview, topic: str, notes: Mapping[tuple[str, i
 
 def _cloud(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> LidarScan:
     if found.point_stride == POINT.itemsize and [(f.name, f.offset) for f in found.fields] == _OURS:
-        rows = data.view(_WHOLE)
-        xyz = np.ascontiguousarray(rows["xyz"]).view("<f4").reshape(-1, 3)
-        names = ("intensity", "ring", "offset_ns")
-        return LidarScan(note.header(arrival), note.duration_ns, xyz, *(np.ascontiguousarray(rows[n]) for n in names))
+        xyz, *others = _apart(data)
+        return LidarScan(note.header(arrival), note.duration_ns, xyz, *others)
     if found.point_stride <= 0:
         raise FormError("cloud whose layout does not fit its bytes")
     fields = [Field(f.name, _NUMBERS[f.type], f.offset) for f in found.fields if f.type in _NUMBERS]
@@ -116,6 +117,19 @@ def _cloud(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> Lid
     made = scan(note.header(arrival), table)
     pose = pose_of(found.pose) if found.HasField("pose") else Pose.identity()
     return replace(made, xyz_m=pose.apply(made.xyz_m)) if np.abs(pose.matrix - np.eye(4)).max() > 1e-9 else made
+
+
+def _apart(data: Bytes) -> tuple[Floats, Floats, NDArray[np.uint16], Offsets]:
+    """Rows of POINT as columns, block by block, so that each byte comes from memory once; twelve bytes at a time."""
+    rows = data.view(_WHOLE)
+    n = len(rows)
+    xyz, light = np.empty((n, 3), np.float32), np.empty(n, np.float32)
+    ring, offset = np.empty(n, np.uint16), np.empty(n, np.int32)
+    whole = xyz.view("V12").reshape(n)
+    for at in range(0, n, BLOCK):
+        part, here = rows[at : at + BLOCK], slice(at, at + BLOCK)
+        whole[here], light[here], ring[here], offset[here] = (part[name] for name in _COLUMNS)
+    return xyz, light, ring, offset
 
 
 def _raw(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> CameraFrame:
@@ -148,7 +162,7 @@ def _sound(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> Aud
 
 def _odometry(found: Any, _: Bytes, note: Beside, arrival: int, __: Video) -> EgoMotion:
     turn = found.pose.orientation
-    pose, twist = (np.asarray(c, np.float64) for c in (found.pose_covariance, found.velocity_covariance))
+    pose, twist = (np.fromiter(c, np.float64, len(c)) for c in (found.pose_covariance, found.velocity_covariance))
     return EgoMotion(
         note.header(arrival), vector(found.pose.position), np.asarray([turn.x, turn.y, turn.z, turn.w]),
         vector(found.linear_velocity), vector(found.angular_velocity),
