@@ -93,8 +93,9 @@ def picture_size(data: Bytes) -> tuple[str, int, int]:
 
 def whole(data: Bytes) -> bool:
     """Whether a PNG or JPEG file (n,) has its end; told by its last bytes, without decoding it."""
-    tail = data[-64:].tobytes()
-    return b"IEND" in tail if data[:1].tobytes() == b"\x89" else b"\xff\xd9" in tail
+    mark = b"IEND" if data[:1].tobytes() == b"\x89" else b"\xff\xd9"
+    # Some cameras fill their buffers up with zeros.
+    return mark in data[-64:].tobytes() or mark in data.tobytes().rstrip(b"\0")[-64:]
 
 
 def _jpeg_size(data: Bytes) -> tuple[int, int]:

@@ -157,6 +157,19 @@ def test_messages_out_of_order_come_in_the_order_of_their_times(tmp_path: Path) 
     assert [m.header.arrival_ns - START for m in log.messages()] == times
 
 
+def test_stamps_that_repeat_or_go_back_lose_nothing_and_are_told(tmp_path: Path) -> None:
+    from fusion_pipeline.logs.survey import surveyed
+
+    times = [0, 100, 200, 200, 150, 300]  # captures; they arrive one after the other
+    form = {"format": "pcm-s16", "sample_rate": 8000, "number_of_channels": 1, "data": bytes(80)}
+    sound = [(stamped(RawAudio(**form), at), k) for k, at in enumerate(times)]
+    path = write(tmp_path / "f.mcap", [("/mic", message, k * 1000) for message, k in sound])
+    assert [m.header.capture_ns - START for m in open_log(path).messages()] == times
+    (topic,) = surveyed(path).topics
+    assert (topic.backwards, topic.repeated) == (1, 1)
+    assert not surveyed(path).sound
+
+
 def claims(path: Path) -> bytearray:
     return bytearray(write(path, [("/velodyne/points", cloud(k), k) for k in range(40)]).read_bytes())
 
