@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 FITS = ("stretch", "letterbox", "letterbox_top_left")
 ORDERS = ("bgr", "rgb")
 YOLO_LAYOUTS = ("v8", "end2end", "yolox", "fastestdet")
+FUSIONS = ("hybrid", "late")
 Z_REFERENCES = ("local_ground", "vehicle")
 
 
@@ -95,11 +96,19 @@ class DecodeSounds:
 
 @dataclass(frozen=True, slots=True)
 class RunOnnx:
-    """One run of a network; `inputs` and `outputs` rename (the file's name = the pipeline's name)."""
+    """One run of a network; `inputs` and `outputs` rename (the file's name = the pipeline's name).
+
+    `fusion` "hybrid" is one run with all senses; "late" runs it once with the LiDAR and once with the camera, and joins
+    their boxes: see `detect/late.py`.
+    """
 
     file: str = "network"  # a key of [files]
+    fusion: str = "hybrid"
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _one_of("fusion", self.fusion, FUSIONS)
 
 
 @dataclass(frozen=True, slots=True)

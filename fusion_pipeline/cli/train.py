@@ -50,7 +50,7 @@ def train(
     from fusion_pipeline.train import calibrate, course, figures
     from fusion_pipeline.train.fusion import SIZES
     from fusion_pipeline.train.fusion_export import averaged, manifest
-    from fusion_pipeline.train.fusion_fit import has_bf16
+    from fusion_pipeline.train.stored import has_bf16
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
     begin = start or SHIPPED_WEIGHTS

@@ -11,20 +11,19 @@ from typing import Self
 import cv2
 import numpy as np
 
-from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.detect.center import CenterDecoder, attributed
+from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.lift import Lifter
-from fusion_pipeline.detect.network import ModelError, Network
+from fusion_pipeline.detect.network import Network
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
 from fusion_pipeline.detect.providers import ProviderError
 from fusion_pipeline.detect.sound_decoder import SoundDecoder
 from fusion_pipeline.detect.sounds import sounds_from_srp
+from fusion_pipeline.detect.steps import empty, rastered, resized, stacked, steered
 from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
-from fusion_pipeline.encode.audio import AZIMUTHS, BANDS, QUIET_DB, STEPS
 from fusion_pipeline.encode.grid import BevGrid
-from fusion_pipeline.encode.image import prepare
 from fusion_pipeline.encode.inputs import PRESENT, SceneReader
 from fusion_pipeline.encode.lookup import rig_tables
 from fusion_pipeline.encode.points import BevRaster
@@ -32,7 +31,6 @@ from fusion_pipeline.encode.sweeps import Sweeps
 from fusion_pipeline.manifest import Manifest, ManifestError
 from fusion_pipeline.messages import (
     AudioChunk,
-    Boxes,
     CameraFrame,
     Detections,
     EgoMotion,
@@ -172,21 +170,21 @@ class _Steps:
         if isinstance(stage, ImageResize):
             if stage.stack:
                 self._make(stage.out, "camera")
-                return lambda work: _stacked(work, stage, self._rig)
+                return lambda work: stacked(work, stage, self._rig)
             self._per_view.add(stage.out)
             self._size = (stage.width, stage.height)
-            return lambda work: _resized(work, stage)
+            return lambda work: resized(work, stage)
         if isinstance(stage, BevRasterize):
             self._make(stage.out, "lidar")
             sweeps = Sweeps()
             self.sweeps.append(sweeps)
             raster = BevRaster(BevGrid(stage.x_m, stage.y_m), reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
-            return lambda work: _rastered(work, stage, raster, sweeps)
+            return lambda work: rastered(work, stage, raster, sweeps)
         if isinstance(stage, Srp):
             self._make(stage.out, "audio")
             self._make(stage.level_out, "audio")
-            return lambda work: work.with_tensors(_srp(work, stage))
+            return lambda work: work.with_tensors(steered(work, stage))
         if isinstance(stage, Lookup):
             tables = rig_tables(self._rig, BevGrid(stage.x_m, stage.y_m), stage.cameras)
             self._known.update(tables)
@@ -200,7 +198,7 @@ class _Steps:
             least = stage.min_score if self._min_score is None else self._min_score
             center = CenterDecoder(stage, classes, least)
             # Without the network's outputs, which a skipped run leaves out, there is nothing to decode.
-            return lambda work: replace(work, boxes=center(work)) if "scores" in work.tensors else _empty(work)
+            return lambda work: replace(work, boxes=center(work)) if "scores" in work.tensors else empty(work)
         if isinstance(stage, DecodeYolo):
             least = stage.min_score if self._min_score is None else self._min_score
             yolo = YoloDecoder(stage, classes, self._size, least)
@@ -240,7 +238,12 @@ class _Steps:
             if columns and not per_view and not work.scene.present[0, columns].any():
                 return replace(work, skipped=(*work.skipped, skipped))
             if not per_view:
-                found = network({name: work.tensors[source] for name, source in sources.items()})
+                inputs = {name: work.tensors[source] for name, source in sources.items()}
+                if stage.fusion == "late":
+                    alone = [network(part) for part in senses_apart(inputs)]
+                    found = fused_late(*alone) if len(alone) == 2 else alone[0]
+                else:
+                    found = network(inputs)
                 return work.with_tensors({outputs[name]: array for name, array in found.items()})
             views = []
             for view in work.views:
@@ -250,51 +253,6 @@ class _Steps:
             return replace(work, views=tuple(views))
 
         return run
-
-
-def _empty(work: Work) -> Work:
-    """The work without a box. Raises ModelError where no skipped network explains why `scores` is absent."""
-    if not work.skipped:
-        raise ModelError(f"decode_center wants a tensor 'scores'; made: {', '.join(sorted(work.tensors))}")
-    return replace(work, boxes=Boxes.empty())
-
-
-def _resized(work: Work, stage: ImageResize) -> Work:
-    views = []
-    for view in work.views:
-        tensor, fit = prepare(view.picture.pixels, stage)
-        views.append(replace(view, tensors={**view.tensors, stage.out: tensor[None]}, fit=fit))
-    return replace(work, views=tuple(views))
-
-
-def _stacked(work: Work, stage: ImageResize, rig: Rig) -> Work:
-    order = list(rig.cameras)[: stage.cameras or None]
-    rows = np.zeros((stage.cameras or max(1, len(order)), 3, stage.height, stage.width), np.float32)
-    for view in work.views:
-        if view.picture.source not in order:
-            continue
-        rows[order.index(view.picture.source)] = prepare(view.picture.pixels, stage)[0]
-    return work.with_tensors({stage.out: rows})
-
-
-def _rastered(work: Work, stage: BevRasterize, raster: BevRaster, sweeps: Sweeps) -> Work:
-    scene = work.scene
-    if not stage.sweeps:
-        tensors = {stage.out: raster(scene.points_m, scene.intensity)}
-    else:
-        before = sweeps(scene.instant_ns, scene.points_m, scene.egos)[: stage.sweeps]
-        present = work.tensors["present"].copy()
-        present[0, PRESENT.index("sweeps")] = bool(before) and bool(present[0, 0])
-        tensors = {stage.out: raster(scene.points_m, scene.intensity, before), "present": present}
-    return replace(work.with_tensors(tensors), ground=raster.ground_at)
-
-
-def _srp(work: Work, stage: Srp) -> dict[str, Array]:
-    responses = work.scene.responses
-    if not responses:
-        silence = np.full((1, BANDS, STEPS), QUIET_DB, np.float32)
-        return {stage.out: np.zeros((1, BANDS, STEPS, AZIMUTHS), np.float32), stage.level_out: silence}
-    return {stage.out: responses[0].srp, stage.level_out: responses[0].level_db[None]}
 
 
 def _sources(sensor_set: SensorSet) -> tuple[SourceStamp, ...]:

@@ -107,7 +107,7 @@ def _batches(inputs: list[Floats]) -> Iterator[Tensor]:
 
 def restored(weights: Path) -> FusionNet:
     """A network with stored weights (.npz) or those of a checkpoint (.pt)."""
-    from fusion_pipeline.train.fusion_fit import begin_with
+    from fusion_pipeline.train.stored import begin_with
 
     net = FusionNet()
     begin_with(net, weights)

@@ -19,9 +19,9 @@ import numpy as np
 from fusion_pipeline.metrics.calibration import sigma_factors, temperature
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import Calibration, averaged, export, manifest, parity
-from fusion_pipeline.train.fusion_fit import store
 from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores
 from fusion_pipeline.train.rides import Ride, fill, load
+from fusion_pipeline.train.stored import store
 
 FIRST_SEED, COUNT = 2_980_000, 160
 MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 1, 0), (1, 0, 0))

@@ -25,14 +25,15 @@ from torch.nn import functional
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
 from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, place_of
+from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, lesson, place
 from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss
 from fusion_pipeline.train.rides import load
-from fusion_pipeline.train.slim import slimmed
+from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
-SEGMENT, DEPTH, EVENT, HONEST = 0.3, 0.3, 3.0, 0.1  # weights of losses
+SEGMENT, DEPTH, EVENT = 0.3, 0.3, 3.0  # weights of losses
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
 TERMS = ("heat", "box", "segment", "depth", "event", "honest")
@@ -116,48 +117,8 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
         raw = net.lidar.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
         losses["box"] = box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.lidar.sizes[index[:, 5]])
         if honest:
-            losses["honest"] = HONEST * _honest(net, felt, seen, logits, gates, index)
+            losses["honest"] = HONEST * honest_loss(net, felt, seen, logits, gates, index)
     return losses
-
-
-def drops(net: FusionNet, felt: object, seen: Seen, logits: Tensor, index: Tensor) -> Tensor:
-    """(K, 3) by how much each sense's absence lowers the score of K objects (batch, row, column, ..., label)."""
-    from dataclasses import replace
-
-    def scores(of: Tensor) -> Tensor:
-        near = functional.max_pool2d(torch.sigmoid(of), 3, 1, 1)
-        return near[index[:, 0], index[:, 5], index[:, 1], index[:, 2]]
-
-    with torch.no_grad():
-        whole = scores(logits)
-        columns = []
-        for sense in range(3):
-            present = seen.present.clone()
-            present[:, sense] = 0
-            without = net.meet(felt, replace(seen, present=present))[0]  # type: ignore[arg-type]
-            alone = (present[:, :3].sum(1) > 0).float()[index[:, 0]]
-            columns.append((whole - scores(without) * alone).clamp(min=0) * seen.present[index[:, 0], sense])
-        return torch.stack(columns, 1)
-
-
-def evidence_at(felt: object, gates: Tensor, batch: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (K, 3, 64) and gates (K, 3) at K fine cells."""
-    r, c = row // 2, column // 2
-    parts = [grid.permute(0, 2, 3, 1)[batch, r, c] for grid in felt.grids]  # type: ignore[attr-defined]
-    return torch.stack(parts, 1), gates.permute(0, 2, 3, 1)[batch, r, c]
-
-
-def _honest(net: FusionNet, felt: object, seen: Seen, logits: Tensor, gates: Tensor, index: Tensor) -> Tensor:
-    """The shares should be those of the drops, where there is any drop and more than one sense."""
-    lost = drops(net, felt, seen, logits, index)
-    total = lost.sum(1)
-    use = (total > 0.02) & (seen.present[index[:, 0], :3].sum(1) > 1)
-    if not use.any():
-        return logits.sum() * 0
-    evidence, shares_of = evidence_at(felt, gates, index[:, 0], index[:, 1], index[:, 2])
-    shares = net.shares(evidence.detach(), shares_of.detach(), seen.present[index[:, 0], :3])
-    goal = lost[use] / total[use, None]
-    return -(goal * torch.log(shares[use].clamp(min=1e-4))).sum(1).mean()
 
 
 def parameters(net: FusionNet, rate: float, slow: float = LIDAR_RATE) -> list[dict[str, object]]:
@@ -167,32 +128,6 @@ def parameters(net: FusionNet, rate: float, slow: float = LIDAR_RATE) -> list[di
         if value.requires_grad:
             groups[slow if name.startswith("lidar.") else 1.0].append(value)
     return [{"params": values, "lr": rate, "factor": factor} for factor, values in groups.items() if values]
-
-
-def begin_with(net: FusionNet, checkpoint: Path) -> None:
-    """Take the tensors of a checkpoint (.pt) or of stored weights (.npz): those of the same shape as they are, those of
-    a wider network cut down to this one's widths.
-    """
-    stored: dict[str, Tensor]
-    if checkpoint.suffix == ".npz":
-        with np.load(checkpoint) as file:
-            stored = {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
-    else:
-        stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
-    own = net.state_dict()
-    if stored.keys() >= own.keys() and any(stored[name].shape != value.shape for name, value in own.items()):
-        stored = slimmed(stored, net.size)
-    net.load_state_dict({k: stored[k] if k in stored and stored[k].shape == v.shape else v for k, v in own.items()})
-
-
-def store(net: FusionNet, path: Path) -> None:
-    """The weights in half precision, small enough to be kept with the code: what a later training begins with."""
-    np.savez_compressed(path, **{name: value.numpy().astype(np.float16) for name, value in net.state_dict().items()})
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 faster than of float32."""
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Held out means seeds that no training has seen; they are rendered once into a fo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats
+from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import iou_bev, nms_bev
@@ -58,17 +59,24 @@ class Judge:
         self._rng = np.random.default_rng(0)
         self.names = {spec.name for spec in self._network.inputs}
 
-    def __call__(self, ride: Ride, mix: tuple[int, int, int] = (1, 1, 1)) -> Found:
-        """With some of lidar, camera, audio."""
+    def __call__(self, ride: Ride, mix: Mix = (1, 1, 1), late: bool = False) -> Found:
+        """With some of lidar, camera, audio; `late` joins the boxes of two runs instead of what the senses felt."""
         item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix))
         inputs = {
             "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
-            "cam_bin": item.cam_bin,
-            "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None], "audio_level": item.level[None],
-            "aud_lut": item.aud_lut, "aud_geo": item.aud_geo, "aud_dir": item.aud_dir[None],
-            "present": item.present[None],
+            "cam_bin": item.cam_bin, "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None],
+            "audio_level": item.level[None], "aud_lut": item.aud_lut, "aud_geo": item.aud_geo,
+            "aud_dir": item.aud_dir[None], "present": item.present[None],
         }  # fmt: skip
-        out = self._network({name: np.ascontiguousarray(inputs[name]) for name in self.names})
+        given = {name: np.ascontiguousarray(inputs[name]) for name in self.names}
+        if late:
+            alone = [self._network(part) for part in senses_apart(given)]
+            out = fused_late(*alone) if len(alone) == 2 else alone[0]
+        else:
+            out = self._network(given)
+        return self._decoded(out)
+
+    def _decoded(self, out: Mapping[str, Array]) -> Found:
         rows = out["boxes"].astype(np.float64)
         scores = out["scores"].astype(np.float64) ** (1 - self._iou_weight)
         scores *= out["iou"].astype(np.float64) ** self._iou_weight
@@ -119,10 +127,11 @@ def frame_of(ride: Ride, found: Found, label: int, near_m: float = 0.0, far_m: f
     )  # fmt: skip
 
 
-def scene_of(ride: Ride, found: Found, label: int) -> distance.Scene:
-    """For centre-distance AP."""
+def scene_of(ride: Ride, found: Found, label: int, mix: Mix = (1, 1, 1)) -> distance.Scene:
+    """For centre-distance AP. Without a LiDAR in `mix` only what the camera sees counts."""
     own, mine = ride.labels == label, found.labels == label
-    return distance.Scene(ride.boxes[own].astype(np.float64), ~wanted(ride)[own], found.boxes[mine],
+    counts = wanted(ride) if mix[0] else wanted(ride) & (ride.pixels >= MIN_PIXELS)
+    return distance.Scene(ride.boxes[own].astype(np.float64), ~counts[own], found.boxes[mine],
                           found.scores[mine])  # fmt: skip
 
 
@@ -138,10 +147,10 @@ def car_interval(rides: Sequence[Ride], found: Sequence[Found], iou: float = 0.7
     return interval(frames, "Car", MODERATE, iou, True, draws=200)
 
 
-def mean_ap(rides: Sequence[Ride], found: Sequence[Found], far_m: float = 2.0) -> float:
+def mean_ap(rides: Sequence[Ride], found: Sequence[Found], far_m: float = 2.0, mix: Mix = (1, 1, 1)) -> float:
     """Centre-distance AP over car, truck, pedestrian and two-wheeler."""
     values = [
-        distance.average_precision([scene_of(r, f, label) for r, f in zip(rides, found, strict=True)], far_m)
+        distance.average_precision([scene_of(r, f, label, mix) for r, f in zip(rides, found, strict=True)], far_m)
         for label in range(4)
     ]
     return float(np.nanmean(values))

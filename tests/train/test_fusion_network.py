@@ -25,6 +25,7 @@ from fusion_pipeline.train.fusion_export import INPUTS, Form, averaged, example,
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
 from fusion_pipeline.train.slim import slimmed  # noqa: E402
+from fusion_pipeline.train.stored import begin_with  # noqa: E402
 
 SHORT = Schedule(seconds=9.0, batch=2, crop=(32, 32))
 
@@ -112,7 +113,7 @@ def test_training_leaves_a_state_that_exports_and_goes_on(tmp_path: Path) -> Non
     fusion_fit.fit(tmp_path, tmp_path / "run", SHORT)
     assert averaged(tmp_path / "run" / "last.pt")[1] > samples
     fresh = FusionNet()
-    fusion_fit.begin_with(fresh, tmp_path / "run" / "last.pt")
+    begin_with(fresh, tmp_path / "run" / "last.pt")
     torch.testing.assert_close(fresh.hear.weight, averaged(tmp_path / "run" / "last.pt")[0].hear.weight)
 
 
