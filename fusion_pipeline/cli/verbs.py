@@ -82,6 +82,7 @@ VERBS: dict[str, Verb] = {
         (
             "fusion sim city_street --seconds 20 -o street.mcap",
             "fusion sim city_street --fault camera/front.offset_ms=20 --fault lidar/top.yaw_deg=0.5",
+            "fusion sim robot_yard --rig two_lidars --sound dog.wav@8,-3",
         ),
     ),
     "eval": Verb(

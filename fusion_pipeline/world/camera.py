@@ -23,7 +23,7 @@ __all__ = ["GROUND", "SKY", "CameraOptions", "Look", "SimulatedCamera"]
 
 REACH_M = 130.0
 CLEAR_HAZE_M, THICKEST = 170.0, 0.75  # on a clear day the far keeps a quarter of its colour
-OPTICAL_AXES = np.asarray([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # optical x y z to forward, sideways, upright
+_AXES = np.asarray([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # optical x y z to forward, sideways, upright
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SimulatedCamera:
 
     def __init__(self, drive: Drive, mount: CameraMount, options: CameraOptions | None = None) -> None:
         self._lens = Lens(mount.model)
-        self.view = View(drive, mount.vehicle_from_sensor, OPTICAL_AXES, self._lens.grid, REACH_M)
+        self.view = View(drive, mount.vehicle_from_sensor, _AXES, self._lens.grid, REACH_M)
         self.options = options or CameraOptions()
         shiny = np.isin(self.view.materials, (Material.GLASS, Material.PAINT, Material.DARK_PAINT))
         self._shine = np.where(shiny, 0.35, 0.0).astype(np.float32)
@@ -101,6 +101,12 @@ class SimulatedCamera:
             pixels, depth, np.where(numbers >= 0, self._class_of[triangle], numbers),
             np.where(numbers >= 0, self.view.actors[triangle], numbers),
         )  # fmt: skip
+
+    def views(self, seconds: float) -> list[tuple[View, float]]:
+        """What the picture at `seconds`, the last, was drawn in; drawn anew where it was of several instants."""
+        if self.options.motion_s > 0 or self.options.readout_s > 0:
+            self.view.look(seconds)
+        return [(self.view, seconds)]
 
     def depth_m(self) -> Floats:
         """(height, width) distance along the optical axis in the last picture; 0 where nothing but ground or sky is."""

@@ -1,27 +1,23 @@
 """Who hides whom from a sensor: the share of each actor's outline that it sees, and what stands before the rest.
 
-Panes count as walls here, and what lies outside the sensor's field is neither seen nor hidden.
+A LiDAR sees through panes where its beams pass. What lies outside a sensor's field is neither seen nor hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fusion_pipeline.arrays import Doubles, Ints
-from fusion_pipeline.rig import CameraMount, LidarMount
-from fusion_pipeline.world.beams import BeamTable
-from fusion_pipeline.world.camera import OPTICAL_AXES
+from fusion_pipeline.arrays import Ints
 from fusion_pipeline.world.drive import Drive
-from fusion_pipeline.world.lens import Lens
 from fusion_pipeline.world.surfaces import RayGrid, Surfaces
-from fusion_pipeline.world.view import View
+from fusion_pipeline.world.view import SLACK_M, View
 
-FACES, COLUMN_RAD = 4, float(np.deg2rad(0.4))
-EVERY_PX = 4  # rays of a camera are this far apart
 LEAST_SHARE = 0.02  # of the outline: who hides less is not named
+Strides = tuple[int, int]  # of columns and rows: every so many rays are looked at
+LIDAR_STRIDES, CAMERA_STRIDES = (2, 1), (4, 4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,44 +34,29 @@ class Sight:
 
 
 class Onlooker:
-    """Looks with the rays of a sensor, only fewer."""
+    """Looks again with some rays of views that a sensor has just drawn, at each actor as if it were alone."""
 
-    def __init__(self, drive: Drive, views: tuple[View, ...]) -> None:
-        self._drive, self._views = drive, views
-        self._alone = tuple(Surfaces(view.surfaces.grid, view.surfaces.reach_m) for view in views)
+    def __init__(self, drive: Drive, strides: Strides) -> None:
+        self._drive, self._strides = drive, strides
+        self._alone: dict[int, Surfaces] = {}  # by the view's place in the list
 
-    @classmethod
-    def of_lidar(cls, drive: Drive, mount: LidarMount, beams: BeamTable) -> Onlooker:
-        """All round, with every beam."""
-        half = np.pi / FACES
-        ratio = np.tan(np.arange(-half, half, COLUMN_RAD))
-        slope = np.tan(np.sort(np.asarray(beams.elevations_rad)))
-        grid = RayGrid(ratio, np.sqrt(1 + ratio**2), slope)
-        views = []
-        for number in range(FACES):
-            c, s = np.cos(2 * half * number), np.sin(2 * half * number)
-            turn: Doubles = np.asarray([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
-            views.append(View(drive, mount.vehicle_from_sensor, turn, grid, beams.range_m))
-        return cls(drive, tuple(views))
-
-    @classmethod
-    def of_camera(cls, drive: Drive, mount: CameraMount, reach_m: float) -> Onlooker:
-        """With some of its pixels. Raises ValueError where the lens has no rays."""
-        whole = Lens(mount.model).grid
-        grid = RayGrid(whole.ratio[::EVERY_PX], whole.stretch[::EVERY_PX], whole.slope[::EVERY_PX])
-        return cls(drive, (View(drive, mount.vehicle_from_sensor, OPTICAL_AXES, grid, reach_m),))
-
-    def look(self, seconds: float) -> Sight:
-        """Who is seen and who hidden at a time of the drive."""
+    def look(self, views: Sequence[tuple[View, float]]) -> Sight:
+        """Who is seen and who hidden; each view with the time at which it was drawn, the same views at each call."""
         count = len(self._drive.actors)
         outline, visible = np.zeros(count, np.int64), np.zeros(count, np.int64)
         before = np.zeros((count, count + 1), np.int64)  # rays of an actor that meet another first; last: scenery
-        for view, alone in zip(self._views, self._alone, strict=True):
-            view.look(seconds)
-            seen = np.append(view.actors, -1)[view.surfaces.ids]  # where no triangle is, the last entry
-            for actor in range(count):
+        columns, rows = self._strides
+        places = views[0][0].places(float(np.mean([seconds for _, seconds in views])))
+        for number, (view, seconds) in enumerate(views):
+            if number not in self._alone:
+                self._alone[number] = _thinned(view.surfaces, self._strides)
+            alone = self._alone[number]
+            seen: Ints | None = None
+            for actor in view.in_field(places, seconds, SLACK_M).tolist():
                 if not view.look_at(actor, seconds, alone):
                     continue
+                if seen is None:  # where no triangle is, the last entry
+                    seen = np.append(view.actors, -1)[view.surfaces.ids[::columns, ::rows]]
                 first = seen[alone.ids >= 0]
                 outline[actor] += len(first)
                 hits = np.bincount(first % (count + 1), minlength=count + 1)
@@ -88,3 +69,8 @@ class Onlooker:
             who = np.flatnonzero(shares >= LEAST_SHARE)
             hidden[actor] = {int(k) if k < count else -1: float(shares[k]) for k in who}
         return Sight(outline, visible, hidden)
+
+
+def _thinned(surfaces: Surfaces, strides: Strides) -> Surfaces:
+    grid, (columns, rows) = surfaces.grid, strides
+    return Surfaces(RayGrid(grid.ratio[::columns], grid.stretch[::columns], grid.slope[::rows]), surfaces.reach_m)

@@ -19,7 +19,8 @@ ROAD_HALF_M = 6.0
 ROAD, GRASS = int(Material.ROAD), int(Material.GRASS)
 PATCHES = 7  # salt of what a triangle of glass or dark paint does to all beams alike, as mirrors do
 REFLECTANCE_AT_RANGE = 0.1  # a sensor's range is stated for targets of 10 %
-_LOGISTIC = float(np.sqrt(3.0) / np.pi)  # scale of a logistic of standard deviation 1
+_LOTS: Doubles = (np.arange(1024) + 0.5) / 1024
+_DRAWN: Doubles = np.sqrt(3.0) / np.pi * np.log(_LOTS / (1 - _LOTS))  # of a logistic of standard deviation 1
 _RANGE_EDGES, _COSINE_EDGES = np.asarray(RANGE_EDGES_M), np.asarray(COSINE_EDGES)
 
 
@@ -50,9 +51,9 @@ UNPUBLISHED = Published(_NONE, _NONE, 0.0)
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _bin(edges: Any, value: float) -> int:
-    row = len(edges) - 2
-    while row > 0 and value < edges[row]:
-        row -= 1
+    row = 0
+    while row < len(edges) - 2 and value >= edges[row + 1]:
+        row += 1
     return row
 
 
@@ -90,10 +91,12 @@ def shoot(
                 continue
             bright, droplet = reflectance[material] * (0.4 + 0.6 * incidence), False
             if noisy:
-                row, angle = _bin(_RANGE_EDGES, distance), _bin(_COSINE_EDGES, incidence)
+                row, angle = 0, 0
                 if published:
+                    row, angle = _bin(_RANGE_EDGES, distance), _bin(_COSINE_EDGES, incidence)
                     loss = lost_tables[0][row] * lost_tables[1][angle] * lost_tables[2][v]
-                    if fate(0, 0, number, PATCHES) < lost_tables[3][material]:
+                    patchy = lost_tables[3][material]
+                    if patchy > 0 and fate(0, 0, number, PATCHES) < patchy:
                         continue
                 else:
                     loss = lost[material] + 0.25 * min(max(1.0 - incidence / 0.06, 0.0), 1.0)
@@ -110,11 +113,10 @@ def shoot(
                         distance = CLOSEST_M - NEAR_ECHO_M / 3.0 * np.log(1.0 - chance[1, u, v])
                         number, bright, droplet = np.int64(-1), 0.02, True
                 if published and not droplet:
-                    clear = np.exp(-2.0 * extinction * distance)
-                    lot = min(max(float(chance[1, u, v]), 1e-6), 1.0 - 1e-6)
                     bright = light_tables[0][row] + light_tables[1][angle] + light_tables[2][v]
-                    bright += light_tables[3][material] + spread * _LOGISTIC * np.log(lot / (1.0 - lot))
-                    bright *= clear
+                    bright += light_tables[3][material] + spread * _DRAWN[int(chance[1, u, v] * len(_DRAWN))]
+                    if extinction > 0:
+                        bright *= np.exp(-2.0 * extinction * distance)
                 else:
                     bright += brightness[v] - fade * (distance / 50.0) ** 2
                 distance += noise * bell[u, v] + rain_noise * distance * bell[u, v]

@@ -17,12 +17,12 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, Tracks
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.world.beams import BeamTable, beam_table
-from fusion_pipeline.world.camera import REACH_M, CameraOptions, SimulatedCamera
+from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
 from fusion_pipeline.world.checks import check_sensors
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ego_sensors import HZ, ODOMETRY, PERFECT_EGO, EgoErrors, EgoSensors
 from fusion_pipeline.world.faults import PERFECT, Fault, true_rig
-from fusion_pipeline.world.occlusion import Onlooker, Sight
+from fusion_pipeline.world.occlusion import CAMERA_STRIDES, LIDAR_STRIDES, Onlooker, Sight
 from fusion_pipeline.world.sound import Hearing, SoundField
 from fusion_pipeline.world.sweep import SimulatedSweep
 from fusion_pipeline.world.truth import Delivery, Truth, ego_motion, truth_at
@@ -172,13 +172,10 @@ class Simulation:
             sweep = SimulatedSweep(
                 self.drive, lidar, beams, np.pi, rolling=True, weather=self._options.weather, returns=self._returns
             )
-            onlooker = Onlooker.of_lidar(self.drive, lidar, sweep.beams)
-            make = self._scan(topic, sweep, onlooker)
-            streams[topic] = _Stream(self._period_ns, TURN_NS // 2, make, -(TURN_NS // 2))
+            streams[topic] = _Stream(self._period_ns, TURN_NS // 2, self._scan(topic, sweep), -(TURN_NS // 2))
         for topic, camera in rig.cameras.items():
             look = SimulatedCamera(self.drive, camera, self._options)
-            onlooker = Onlooker.of_camera(self.drive, camera, REACH_M)
-            streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look, onlooker))
+            streams[topic] = _Stream(self._period_ns, PICTURE_NS, self._picture(topic, look))
         for topic, array in rig.audios.items():
             microphones = array.vehicle_from_sensor.apply(array.microphones_m)
             dead = self.faults.get(topic, PERFECT).dead
@@ -195,22 +192,26 @@ class Simulation:
         salt = zlib.crc32(f"{topic} {self._seed}".encode()) << 20
         return salt + instant_ns % self.drive.period_ns
 
-    def _scan(self, topic: str, sweeper: SimulatedSweep, onlooker: Onlooker) -> Callable[[int, Header], Sensed]:
+    def _scan(self, topic: str, sweeper: SimulatedSweep) -> Callable[[int, Header], Sensed]:
+        onlooker = Onlooker(self.drive, LIDAR_STRIDES)
+
         def make(instant_ns: int, header: Header) -> LidarScan:
             seconds = self.drive.seconds(instant_ns)
             sweep = sweeper.sweep(seconds, self._noise(topic, instant_ns))
-            self._sights[topic, instant_ns] = onlooker.look(seconds)
+            self._sights[topic, instant_ns] = onlooker.look(sweeper.views(seconds))
             self._count(topic, instant_ns, sweep.actors)
             turn_ns = (sweep.turn * TURN_NS).astype(np.int32)
             return LidarScan(header, TURN_NS, sweep.xyz_m, sweep.intensity, sweep.ring.astype(np.uint16), turn_ns)
 
         return make
 
-    def _picture(self, topic: str, camera: SimulatedCamera, onlooker: Onlooker) -> Callable[[int, Header], Sensed]:
+    def _picture(self, topic: str, camera: SimulatedCamera) -> Callable[[int, Header], Sensed]:
+        onlooker = Onlooker(self.drive, CAMERA_STRIDES)
+
         def make(instant_ns: int, header: Header) -> CameraFrame:
             seconds = self.drive.seconds(instant_ns)
             pixels = camera.picture(seconds, self._noise(topic, instant_ns))
-            self._sights[topic, instant_ns] = onlooker.look(seconds)
+            self._sights[topic, instant_ns] = onlooker.look(camera.views(seconds))
             surfaces = camera.view.surfaces
             self._count(topic, instant_ns, camera.view.actors[surfaces.ids[surfaces.inverse > 0]])
             height, width = pixels.shape[:2]

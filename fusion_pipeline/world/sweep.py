@@ -21,7 +21,7 @@ from fusion_pipeline.world.materials import OPTICS, Material, table
 from fusion_pipeline.world.returns import Echoes, second_echoes
 from fusion_pipeline.world.shots import UNPUBLISHED, Published, shoot
 from fusion_pipeline.world.surfaces import RayGrid
-from fusion_pipeline.world.view import SCENERY, View
+from fusion_pipeline.world.view import SCENERY, SLACK_M, View
 from fusion_pipeline.world.weather import CLEAR, Weather
 
 FIELD_RAD = float(np.deg2rad(75.0))  # to both sides of ahead: what the network looks at
@@ -105,10 +105,19 @@ class SimulatedSweep:
         """The sweep whose middle is at `seconds`; `seed` decides noise and what is lost."""
         rng = np.random.default_rng(seed)
         panes = seed & 0x7FFFFFFF if self.beams.statistics is None else EACH_PANE
-        parts = [self._part(face, seconds, rng, panes) for face in self._faces]
+        # Of a rolling sweep's many faces each sees few: where all are halfway is near enough to know which.
+        places = self.view.places(seconds) if self._rolling else None
+        parts = [self._part(face, seconds, rng, panes, places) for face in self._faces]
         if len(parts) == 1:
             return parts[0]
         return Sweep(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sweep.__slots__))
+
+    def views(self, seconds: float) -> list[tuple[View, float]]:
+        """What the sweep at `seconds`, the last, was drawn in, each with its time."""
+        return [(face.view, self._time(face, seconds)) for face in self._faces]
+
+    def _time(self, face: _Face, seconds: float) -> float:
+        return seconds + (face.middle - 0.5) * TURN_S if self._rolling else seconds
 
     def _face(self, mount: LidarMount, azimuths: Doubles, middle: float, elevations: Doubles) -> _Face:
         ratio = np.tan(azimuths - middle)
@@ -123,10 +132,11 @@ class SimulatedSweep:
             view, closed, ((azimuths + np.pi) / (2 * np.pi)).astype(np.float32), (middle + np.pi) / (2 * np.pi), turn
         )
 
-    def _part(self, face: _Face, seconds: float, rng: np.random.Generator, salt: int) -> Sweep:
-        at = seconds + (face.middle - 0.5) * TURN_S if self._rolling else seconds
+    def _part(self, face: _Face, seconds: float, rng: np.random.Generator, salt: int, places: Doubles | None) -> Sweep:
+        at = self._time(face, seconds)
         view, surfaces = face.view, face.view.surfaces
-        axes_from_world = view.look(at, salt)
+        only = None if places is None else set(view.in_field(places, at, SLACK_M).tolist())
+        axes_from_world = view.look(at, salt, only)
         world_from_axes = axes_from_world.inverse()
         shape = surfaces.inverse.shape
         chance = rng.random((3, *shape), np.float32)
@@ -145,7 +155,7 @@ class SimulatedSweep:
         )  # fmt: skip
         echoes = Echoes(*(part[:kept] for part in (xyz, light, column, beam, triangle)))
         if face.panes is not None:
-            face.panes.look(at, salt)
+            face.panes.look(at, salt, only)
             closed = face.panes.surfaces
             extra = second_echoes(echoes, surfaces.grid, self.beams.divergence_rad, self.beams.azimuth_step_rad,
                                   closed.inverse, closed.ids.astype(np.int64), rng)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from fusion_pipeline.world.surfaces import RayGrid, Surfaces
 
 BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
 SCENERY = -1
+SLACK_M = 5.0  # how far anything gets in half a turn of a LiDAR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +30,7 @@ class _Part:
     actor: int  # row of drive.actors, or SCENERY
     middle_m: float
     radius_m: float
+    bound_m: float  # no corner is farther from the origin
 
 
 class View:
@@ -46,11 +49,17 @@ class View:
         self._vehicle_from_sensor = vehicle_from_sensor
         self._axes_from_sensor = axes_from_sensor
         self._reach_m = reach_m
+        sides: Doubles = np.asarray([[-grid.ratio[-1], 1.0], [grid.ratio[0], -1.0]])
+        self._edges: Doubles = sides / np.linalg.norm(sides, axis=1, keepdims=True)  # how far beyond the field
+        self._sides: tuple[tuple[float, float], ...] = tuple((float(a), float(b)) for a, b in self._edges)
         passes = table("passes") * np.float32(glass)
         self._parts, bodies = _parts(drive, passes)
         self._parts_of: dict[int, list[_Part]] = {}
         for part in self._parts:
             self._parts_of.setdefault(part.actor, []).append(part)
+        self._bounds: Doubles = np.asarray(
+            [max((part.bound_m for part in self._parts_of.get(n, ())), default=0.0) for n in range(len(drive.actors))]
+        )
         self.materials: Ints = np.concatenate([body.mesh.materials for body in bodies]).astype(np.int64)
         self.colours: Floats = np.concatenate([body.colours for body in bodies])
         self.actors: Ints = np.repeat([p.actor for p in self._parts], [len(p.corners_m) for p in self._parts])
@@ -60,11 +69,17 @@ class View:
         self._own_normals = normal
         self.normals: Floats = normal.astype(np.float32)  # (T, 3) in the world, as of the last `look`
 
-    def look(self, seconds: float, salt: int = 0) -> Pose:
-        """Draw the drive as it is at `seconds`; the result is in `surfaces`. Gives axes_from_world of the sensor."""
-        return self.look_from(seconds, self.axes_from_world(self.drive.ego.at(seconds).world_from_body).inverse(), salt)
+    def look(self, seconds: float, salt: int = 0, only: Collection[int] | None = None) -> Pose:
+        """Draw the drive as it is at `seconds`; the result is in `surfaces`. Gives axes_from_world of the sensor.
 
-    def look_from(self, seconds: float, world_from_axes: Pose, salt: int = 0) -> Pose:
+        `only`: the actors that can be in the field, where the caller knows.
+        """
+        axes_from_world = self.axes_from_world(self.drive.ego.at(seconds).world_from_body)
+        return self.look_from(seconds, axes_from_world.inverse(), salt, only)
+
+    def look_from(
+        self, seconds: float, world_from_axes: Pose, salt: int = 0, only: Collection[int] | None = None
+    ) -> Pose:
         """The same from any place; things of a ring street are drawn where they are nearest to the vehicle."""
         ego = self.drive.ego.at(seconds)
         axes_from_world = world_from_axes.inverse()
@@ -73,6 +88,8 @@ class View:
             if part.actor == SCENERY:
                 x = ego.position_m[0] + nearest_image(part.middle_m - float(ego.position_m[0]), self.drive.ring_m)
                 at, yaw = np.asarray([x, 0.0, 0.0]), 0.0
+            elif only is not None and part.actor not in only:
+                continue
             else:
                 at, yaw = self._place(part.actor, seconds, ego)
             turn = self._draw(part, at, yaw, axes_from_world, self.surfaces, salt)
@@ -80,6 +97,20 @@ class View:
                 rows = slice(part.first, part.first + len(part.corners_m))
                 self.normals[rows] = self._own_normals[rows] @ turn.T
         return axes_from_world
+
+    def places(self, seconds: float) -> Doubles:
+        """(N, 3) of all actors, where they are nearest to the vehicle."""
+        ego = self.drive.ego.at(seconds)
+        places = [self._place(actor, seconds, ego)[0] for actor in range(len(self.drive.actors))]
+        return np.asarray(places, np.float64).reshape(-1, 3)
+
+    def in_field(self, places_m: Doubles, seconds: float, slack_m: float) -> Ints:
+        """Actors at `places_m` (N, 3) that may be in the field at `seconds`, or within `slack_m` of it."""
+        axes_from_world = self.axes_from_world(self.drive.ego.at(seconds).world_from_body)
+        local = axes_from_world.apply(places_m)
+        near = (local[:, :2] @ self._edges.T <= self._bounds[:, None] + slack_m).all(axis=1)
+        near &= (local[:, 0] > -self._bounds) & (local[:, 0] < self._reach_m + self._bounds)
+        return np.flatnonzero(near)
 
     def look_at(self, actor: int, seconds: float, into: Surfaces) -> bool:
         """Draw one actor as if it were alone; whether it is in the field at all. `surfaces` stays as it is."""
@@ -103,8 +134,12 @@ class View:
         forward = float(axes_from_world.rotation[0] @ at + axes_from_world.translation_m[0])
         if not -part.radius_m < forward < self._reach_m + part.radius_m:
             return None
-        c, s = np.cos(yaw), np.sin(yaw)
-        turn = np.asarray([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        sideways = float(axes_from_world.rotation[1] @ at + axes_from_world.translation_m[1])
+        (a, b), (c, d) = self._sides
+        if a * forward + b * sideways > part.bound_m + 1e-3 or c * forward + d * sideways > part.bound_m + 1e-3:
+            return None
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        turn = np.asarray([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
         rotation = axes_from_world.rotation @ turn
         translation = axes_from_world.rotation @ at + axes_from_world.translation_m
         into.draw(part.corners_m, rotation, translation, part.first, part.passes, salt)
@@ -124,7 +159,9 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
 
     def add(corners: Floats, body: Body, actor: int, middle: float, radius: float) -> None:
         nonlocal first
-        parts.append(_Part(np.ascontiguousarray(corners), passes[body.mesh.materials], first, actor, middle, radius))
+        bound = float(np.linalg.norm(corners, axis=2).max())
+        corners = np.ascontiguousarray(corners)
+        parts.append(_Part(corners, passes[body.mesh.materials], first, actor, middle, radius, bound))
         bodies.append(body)
         first += len(corners)
 

@@ -12,48 +12,61 @@ from calibration import rig
 from fusion_pipeline.clock import MILLISECOND_NS
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.rig import LidarMount, Rig
-from fusion_pipeline.world.beams import hdl64
-from fusion_pipeline.world.camera import REACH_M
+from fusion_pipeline.world.camera import SimulatedCamera
+from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.ego_sensors import EgoErrors
 from fusion_pipeline.world.faults import Fault
-from fusion_pipeline.world.occlusion import Onlooker
+from fusion_pipeline.world.occlusion import CAMERA_STRIDES, LIDAR_STRIDES, Onlooker, Sight
 from fusion_pipeline.world.simulation import START_NS, Simulation
 from fusion_pipeline.world.sound import SoundSource
 from fusion_pipeline.world.sound_truth import sounds_at
 from fusion_pipeline.world.sources import synthesise
+from fusion_pipeline.world.sweep import SimulatedSweep
 
 RIG = Rig.load(rig("demo"))
 MOUNT = LidarMount(Pose(np.eye(3), np.asarray([0.0, 0.0, 1.5])))
 NEAR, HALF, FAR, BESIDE, BEHIND, LONE = range(6)
 
 
-def row() -> tuple[Onlooker, Onlooker]:
+def by_lidar(drive: Drive) -> Sight:
+    """Of one turn at the start."""
+    sweeper = SimulatedSweep(drive, MOUNT, None, np.pi)
+    sweeper.sweep(0.0, 1)
+    return Onlooker(drive, LIDAR_STRIDES).look(sweeper.views(0.0))
+
+
+def by_camera(drive: Drive) -> Sight:
+    """Of one picture at the start."""
+    camera = SimulatedCamera(drive, RIG.cameras["camera/front"])
+    camera.picture(0.0)
+    return Onlooker(drive, CAMERA_STRIDES).look(camera.views(0.0))
+
+
+def row() -> Drive:
     """Ahead a low crate, one half behind it, one wholly behind; one to the side, two behind the vehicle."""
     actors = (
         crate(still(16.0, 0.0), (1.0, 2.0, 2.4)), crate(still(24.0, 1.5), (1.0, 3.0, 2.0)),
         crate(still(22.0, -0.2), (1.0, 1.0, 1.0)), crate(still(12.0, 8.0), (2.0, 2.0, 2.0)),
         crate(still(RING_M - 6.0, 0.0), (1.0, 4.0, 3.0)), crate(still(RING_M - 20.0, 0.0), (1.0, 1.0, 1.0)),
     )  # fmt: skip
-    drive = drive_of(still(6.0, 0.0), *actors)
-    camera = RIG.cameras["camera/front"]
-    return Onlooker.of_lidar(drive, MOUNT, hdl64()), Onlooker.of_camera(drive, camera, REACH_M)
+    return drive_of(still(6.0, 0.0), *actors)
 
 
 def test_shares_are_those_of_geometry() -> None:
-    lidar, camera = row()
-    for sight in (lidar.look(0.0), camera.look(0.0)):
+    for sight in (by_lidar(row()), by_camera(row())):
         assert sight.share(NEAR) == 1.0
         assert NEAR not in sight.hidden_by
         assert sight.share(FAR) == pytest.approx(0.0, abs=0.02)
         assert sight.hidden_by[FAR] == pytest.approx({NEAR: 1.0}, abs=0.02)
         # From 0, the near one's edge at y = 1 and x = 9.5 hides y < 1.84 at x = 17.5 of what spans 0 to 3.
         share = sight.share(HALF)
+        assert share is not None
         assert share == pytest.approx((3.0 - 17.5 / 9.5) / 3.0, abs=0.07)
         assert sight.hidden_by[HALF][NEAR] == pytest.approx(1.0 - share, abs=0.03)
 
 
 def test_a_lidar_looks_all_round_and_a_camera_does_not() -> None:
-    lidar, camera = (onlooker.look(0.0) for onlooker in row())
+    lidar, camera = by_lidar(row()), by_camera(row())
     assert lidar.share(BESIDE) == 1.0
     assert lidar.share(BEHIND) == 1.0
     assert lidar.share(LONE) == 0.0
@@ -64,7 +77,7 @@ def test_a_lidar_looks_all_round_and_a_camera_does_not() -> None:
 
 def test_what_is_behind_a_wall_is_hidden_by_scenery() -> None:
     drive = drive_of(still(240.0, 0.0, np.pi / 2), crate(still(240.0, 70.0), (2.0, 2.0, 1.5)))
-    sight = Onlooker.of_lidar(drive, MOUNT, hdl64()).look(0.0)
+    sight = by_lidar(drive)
     assert sight.share(0) == 0.0
     assert sight.hidden_by[0] == {-1: 1.0}
 

@@ -130,3 +130,23 @@ def test_a_sound_file_is_a_source(tmp_path: Path) -> None:
 def test_pyroomacoustics_finds_the_siren() -> None:
     pytest.importorskip("pyroomacoustics")
     assert np.median(azimuth_errors_deg()) <= 3.0
+
+
+def test_wind_grows_with_the_square_of_speed_and_what_is_too_loud_clips() -> None:
+    def driven(speed_mps: float) -> Track:
+        return Track.from_function(
+            lambda t: np.stack([speed_mps * t, 0 * t, 500.0 + 0 * t], axis=1), PERIOD, periodic=False
+        )
+
+    def loud(speed_mps: float, **parts: float) -> float:
+        quiet = {"noise_pa": 0.0, "wind_pa_at_10_mps": 0.0, "ego_pa_at_10_mps": 0.0, **parts}
+        field_of = SoundField([], NOTHING, SQUARE, driven(speed_mps), hearing=Hearing(**quiet))  # type: ignore[arg-type]
+        return float(field_of.render(5 * RATE, RATE).std())
+
+    assert loud(20.0, wind_pa_at_10_mps=0.03) / loud(10.0, wind_pa_at_10_mps=0.03) == pytest.approx(4.0, rel=0.02)
+    assert loud(20.0, ego_pa_at_10_mps=0.02) / loud(10.0, ego_pa_at_10_mps=0.02) == pytest.approx(2.0, rel=0.02)
+    near = SoundSource("s", tone(500.0), Track.still([1.0, 0, 500.0], 0.0, PERIOD), 125.0)
+    pcm = field(near).pcm(RATE, 1000)
+    assert pcm.max() == 32767
+    assert pcm.min() == -32768
+    assert np.mean(np.abs(pcm.astype(np.int64)) >= 32767) > 0.2

@@ -16,6 +16,7 @@ SECONDS = 20.0
 LANE_M, MEDIAN_M = 3.75, 2.0
 SPEEDS = (32.0, 28.0, 23.0)  # m/s, from the median outwards
 EGO_LANE, EGO_START_M = 1, 60.0
+_SLOW, _SHARES = ("trailer", "bus", "articulated bus", "truck", "car"), (0.4, 0.05, 0.05, 0.2, 0.3)  # of the outer lane
 
 
 def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
@@ -34,7 +35,7 @@ def build(seed: int, audible: bool, fleet: Fleet = EUROPE) -> Drive:
                     continue
                 track = stage.along(places[number], y, backwards)
                 actor = stage.put(kind, track)
-                stage.sound("tyres", actor, 84.0 if kind in ("trailer", "bus") else 80.0, 1.75)
+                stage.sound("tyres", actor, 84.0 if kind in _SLOW[:3] else 80.0, 1.75)
     assert ego is not None
     _furniture(stage)
     return stage.drive(ego, _pavement())
@@ -46,7 +47,7 @@ def _lane(stage: Stage, lane: int, speed: float, with_ego: bool) -> tuple[list[s
     drivers: list[Driver] = []
     mine, x = -1, 330.0 + float(rng.uniform(-15, 15))
     while x > -60:
-        kind = str(rng.choice(["trailer", "bus", "truck", "car"], p=[0.4, 0.1, 0.2, 0.3])) if lane == 2 else "car"
+        kind = str(rng.choice(_SLOW, p=_SHARES)) if lane == 2 else "car"
         if lane == 1 and rng.random() < 0.15:
             kind = "van"
         length = 5.0 if kind == "car" else stage.fleet.usual(kind)[1][0]
