@@ -13,6 +13,7 @@ from fusion_pipeline.manifest import SHIPPED, Manifest, sha256_of
 from fusion_pipeline.operations import OPERATIONS
 
 COLUMNS = ("easy", "moderate", "hard", "0-20 m", "20-40 m", "40-70 m")
+PLACES = {"kitti": "On real frames: KITTI", "simulated": "In simulation"}
 HEAD = """# Models
 
 Written by `fusion eval`, see [how to reproduce](#how-to-reproduce); not by hand. All weights are trained on the
@@ -88,7 +89,8 @@ def _model(manifest: Manifest, outcomes: Sequence[Outcome]) -> str:
     hashes = {Path(file.path).name: sha256_of(Path(file.path)) for file in manifest.files.values()}
     for one in mine:
         text += _outcome(one, dict(one.files) == hashes)
-    return text if mine else text + "Not judged yet.\n\n"
+    lacking = [words for data, words in PLACES.items() if data not in {one.data for one in mine}]
+    return text + "".join(f"### {words} ({manifest.name})\n\nNot judged yet.\n\n" for words in lacking)
 
 
 def _tensors(manifest: Manifest, which: str) -> str:
@@ -102,8 +104,7 @@ def _tensors(manifest: Manifest, which: str) -> str:
 
 
 def _outcome(one: Outcome, same: bool) -> str:
-    where = "On real frames: KITTI" if one.data == "kitti" else "In simulation"
-    text = f"### {where} ({one.model})\n\n{one.about[:1].upper()}{one.about[1:]}; measured on {one.date}.\n"
+    text = f"### {PLACES.get(one.data, one.data)} ({one.model})\n\n{one.about[:1].upper()}{one.about[1:]}; measured on {one.date}.\n"
     if not same:
         text += "\n**Measured with earlier weights of this model; measure again.**\n"
     tables = {title: rows for title, rows in one.sections.items() if rows}
