@@ -108,8 +108,7 @@ def decoded(name: str, body: memoryview, topic: str, notes: Mapping[tuple[str, i
 
 def _cloud(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> LidarScan:
     if found.point_stride == POINT.itemsize and [(f.name, f.offset) for f in found.fields] == _OURS:
-        xyz, *others = _apart(data)
-        return LidarScan(note.header(arrival), note.duration_ns, xyz, *others)
+        return LidarScan(note.header(arrival), note.duration_ns, *_apart(data))
     if found.point_stride <= 0:
         raise FormError("cloud whose layout does not fit its bytes")
     fields = [Field(f.name, _NUMBERS[f.type], f.offset) for f in found.fields if f.type in _NUMBERS]
