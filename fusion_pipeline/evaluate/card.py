@@ -104,7 +104,8 @@ def _tensors(manifest: Manifest, which: str) -> str:
 
 
 def _outcome(one: Outcome, same: bool) -> str:
-    text = f"### {PLACES.get(one.data, one.data)} ({one.model})\n\n{one.about[:1].upper()}{one.about[1:]}; measured on {one.date}.\n"
+    text = f"### {PLACES.get(one.data, one.data)} ({one.model})\n\n"
+    text += f"{one.about[:1].upper()}{one.about[1:]}; measured on {one.date}.\n"
     if not same:
         text += "\n**Measured with earlier weights of this model; measure again.**\n"
     tables = {title: rows for title, rows in one.sections.items() if rows}
