@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +23,9 @@ RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
 }
+# Only this process and its workers may talk to what it starts; without these Ray writes a token into the home folder.
+LOCAL_SETTINGS = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+REACH_S = 5.0
 FOLDER = "fr"  # short: the path of a Unix socket in it may have 107 bytes
 
 
@@ -31,8 +36,10 @@ class RayEngine:
 
     def __init__(self, slots: int, address: str = "", limit_s: float = 0.0) -> None:
         """Raises FleetError where the cluster cannot be reached."""
-        for name, value in RAY_SETTINGS.items():
+        for name, value in (RAY_SETTINGS if address else {**RAY_SETTINGS, **LOCAL_SETTINGS}).items():
             os.environ.setdefault(name, value)
+        if address:
+            _refuse_unreachable(address)
         import ray
 
         self.slots, self._limit_s, self._ray = slots, limit_s, ray
@@ -52,7 +59,8 @@ class RayEngine:
             self._remove_folder()
             where = f"the Ray cluster at {address}" if address else "Ray on this machine"
             said = " ".join(str(error).split())[:200]
-            raise FleetError(f"{where} cannot be reached: {said}; check --address, or use --engine local") from error
+            more = "check --address, and set RAY_AUTH_MODE=token where the cluster wants a token" if address else ""
+            raise FleetError(f"{where} cannot be used: {said}; {more or 'use --engine local'}") from error
         # Ray must not try again by itself: the run counts attempts.
         self._carry_out = ray.remote(num_cpus=1, max_retries=0)(carry_out)
 
@@ -99,6 +107,18 @@ class RayEngine:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Ray itself would try for minutes. Raises FleetError."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return  # a name such as "auto", which Ray looks up
+    try:
+        socket.create_connection((host, int(port)), REACH_S).close()
+    except (OSError, OverflowError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise FleetError(f"nothing answers at {address} ({said}); check --address, or use --engine local") from None
 
 
 def _sweep() -> None:

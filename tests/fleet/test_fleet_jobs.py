@@ -114,6 +114,7 @@ def test_tables_of_different_columns_are_joined(tmp_path: Path) -> None:
         (["mine", "--where", "lable = 1"], "did you mean 'label'"),
         (["replay", "--engine", "cloud"], "choose local or ray"),
         (["replay", "--address", "auto"], "belongs to --engine ray"),
+        (["replay", "--engine", "ray", "--address", "127.0.0.1:1"], "nothing answers at 127.0.0.1:1"),
         (["repaly"], "choose one of replay, evaluate, mine, convert"),
     ],
 )
