@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from fusion_pipeline.arrays import Array, Doubles, require_shape
 
@@ -36,17 +35,23 @@ class Pose:
     @classmethod
     def from_quaternion(cls, xyzw: Array, translation_m: Array) -> Self:
         """From a unit quaternion (x, y, z, w) and a translation in metres."""
+        from scipy.spatial.transform import Rotation  # here: it takes longer to load than a log to look at
+
         return cls(Rotation.from_quat(xyzw).as_matrix(), np.asarray(translation_m, np.float64))
 
     @classmethod
     def from_euler(cls, roll_rad: float, pitch_rad: float, yaw_rad: float, translation_m: Array) -> Self:
         """Rz(yaw) Ry(pitch) Rx(roll), then the translation in metres."""
+        from scipy.spatial.transform import Rotation
+
         rotation = Rotation.from_euler("ZYX", [yaw_rad, pitch_rad, roll_rad]).as_matrix()
         return cls(rotation, np.asarray(translation_m, np.float64))
 
     @property
     def quaternion(self) -> Doubles:
         """(4,) unit quaternion x, y, z, w."""
+        from scipy.spatial.transform import Rotation
+
         return np.asarray(Rotation.from_matrix(self.rotation).as_quat(), np.float64)
 
     @property
