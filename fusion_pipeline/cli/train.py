@@ -49,8 +49,8 @@ def train(
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.train import calibrate, course, figures
     from fusion_pipeline.train.fusion import SIZES
-    from fusion_pipeline.train.fusion_export import averaged, manifest
-    from fusion_pipeline.train.stored import has_bf16
+    from fusion_pipeline.train.fusion_export import manifest
+    from fusion_pipeline.train.stored import has_bf16, restored
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
     begin = start or SHIPPED_WEIGHTS
@@ -84,7 +84,7 @@ def train(
             with progress("judging the stage", course.JUDGED) as advance:
                 line = course.judged(run, stage, checkpoint, advance)
             Console().print(line)
-    network, samples = averaged(checkpoint)
+    network, samples = restored(checkpoint)
     path = run / "fusion.onnx"
     with progress("calibrating", calibrate.COUNT) as advance:
         calibrate.calibrated(network, path, calibrate.moments(run / "calibration", advance=advance))
@@ -98,33 +98,38 @@ def train(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="last.pt of a run.", show_default=False)],
+    checkpoint: Annotated[Path, typer.Argument(help="last.pt of a run, or .npz of weights.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="The .onnx file; its manifest lies beside it.", show_default=False)],
     rides: Annotated[
         Path | None, typer.Option("--calibrate", help="Folder of moments to calibrate on.", show_default=False)
     ] = None,
+    all_round: Annotated[bool, typer.Option("--all-round", help="Look 51.2 m to every side, not only ahead.")] = False,
+    cameras: Annotated[int, typer.Option("--cameras", help="The rig's first so many.", min=1, max=8)] = 1,
 ) -> None:
     """Write a trained network as ONNX with its manifest, and say how far it is from the original.
 
-    With --calibrate scores become chances and sigmas errors, on simulated moments rendered into that folder.
+    With --calibrate scores become chances and sigmas errors, on simulated moments rendered into that folder; without it
+    a calibration that is kept beside .npz weights is used.
     """
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
+    from fusion_pipeline.encode.grid import ALL_ROUND, FRONT
     from fusion_pipeline.train import calibrate
-    from fusion_pipeline.train.fusion_export import Calibration, averaged, manifest, parity
+    from fusion_pipeline.train.fusion_export import Form, manifest, parity
     from fusion_pipeline.train.fusion_export import export as write
+    from fusion_pipeline.train.stored import restored
 
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint} does not exist; name the last.pt of a run of `fusion train`")
-    network, samples = averaged(checkpoint)
-    found = Calibration()
-    if rides is None:
-        write(network, out)
-    else:
+    network, samples = restored(checkpoint)
+    form, found = Form(ALL_ROUND if all_round else FRONT, cameras), calibrate.calibration_of(checkpoint)
+    if rides is not None:
         with progress("calibrating", calibrate.COUNT) as advance:
             found = calibrate.calibrated(network, out, calibrate.moments(rides, advance=advance))
-    out.with_suffix(".toml").write_text(manifest(out, samples), encoding="utf-8")
-    typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found):.1e}")
+    write(network, out, found, form)
+    name = "fusion-" + ("surround" if all_round else network.size.name)
+    out.with_suffix(".toml").write_text(manifest(out, samples, name, form), encoding="utf-8")
+    typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found, form):.1e}")
 
 
 def adapt(
@@ -149,12 +154,13 @@ def adapt(
     from fusion_pipeline.train.calibrate import calibration_of
     from fusion_pipeline.train.fusion_export import export as write
     from fusion_pipeline.train.fusion_export import manifest
+    from fusion_pipeline.train.stored import restored
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
     source = weights or SHIPPED_WEIGHTS
     if not source.is_file():
         raise UserError(f"{source} does not exist; name the last.pt of a run of `fusion train`")
-    network = adapting.restored(source)
+    network, samples = restored(source)
     opened = open_log(log)
     with progress("messages read") as advance:
 
@@ -168,7 +174,7 @@ def adapt(
         except ValueError as error:
             raise UserError(f"{log}: {error}") from error
     write(network, out, calibration_of(source))
-    out.with_suffix(".toml").write_text(manifest(out, 0, "fusion-adapted"), encoding="utf-8")
+    out.with_suffix(".toml").write_text(manifest(out, samples, "fusion-adapted"), encoding="utf-8")
     typer.echo(
         f"{out}: statistics of {found.scans} scans and {found.pictures} pictures mixed in; "
         f"they lay {found.moved:.2f} standard deviations from the simulated ones"

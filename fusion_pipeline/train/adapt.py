@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -103,12 +102,3 @@ def _remeasured(
 def _batches(inputs: list[Floats]) -> Iterator[Tensor]:
     for first in range(0, len(inputs) - BATCH + 1, BATCH):
         yield torch.from_numpy(np.stack(inputs[first : first + BATCH]))
-
-
-def restored(weights: Path) -> FusionNet:
-    """A network with stored weights (.npz) or those of a checkpoint (.pt)."""
-    from fusion_pipeline.train.stored import begin_with
-
-    net = FusionNet()
-    begin_with(net, weights)
-    return net.eval()

@@ -18,10 +18,10 @@ import numpy as np
 
 from fusion_pipeline.metrics.calibration import sigma_factors, temperature
 from fusion_pipeline.train.fusion import FusionNet
-from fusion_pipeline.train.fusion_export import Calibration, averaged, export, manifest, parity
+from fusion_pipeline.train.fusion_export import Calibration, export, manifest, parity
 from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores
 from fusion_pipeline.train.rides import Ride, fill, load
-from fusion_pipeline.train.stored import store
+from fusion_pipeline.train.stored import restored, store
 
 FIRST_SEED, COUNT = 2_980_000, 160
 MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 1, 0), (1, 0, 0))
@@ -67,13 +67,13 @@ def keep(found: Calibration, weights: Path) -> None:
 
 def main() -> None:
     """The command line: checkpoint, ONNX file, folder of rides."""
-    net, samples = averaged(Path(sys.argv[1]))
+    net, samples = restored(Path(sys.argv[1]))
     path = Path(sys.argv[2])
     found = calibrated(net, path, moments(Path(sys.argv[3])))
     path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
     gap = parity(net, path, found)
     if len(sys.argv) > 4:
-        store(net, Path(sys.argv[4]))
+        store(net, Path(sys.argv[4]), samples)
         keep(found, Path(sys.argv[4]))
     sys.stdout.write(f"{path.name}: {samples} samples, {found}, ONNX against torch {gap:.1e}\n")
 

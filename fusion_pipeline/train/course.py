@@ -108,10 +108,11 @@ def trained(
 
 def judged(run: Path, stage: Stage, checkpoint: Path, advance: Callable[[int], None]) -> str:
     """A line of figures on a few held-out moments after a stage, kept in RUN/stages.csv too."""
-    from fusion_pipeline.train.fusion_export import averaged, export, manifest
+    from fusion_pipeline.train.fusion_export import export, manifest
     from fusion_pipeline.train.judge import Judge, car_ap, held_out, mean_ap
+    from fusion_pipeline.train.stored import restored
 
-    network, samples = averaged(checkpoint)
+    network, samples = restored(checkpoint)
     path = checkpoint.with_name("fusion.onnx")
     export(network, path)
     path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")

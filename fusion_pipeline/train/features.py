@@ -25,12 +25,13 @@ from fusion_pipeline.encode.lookup import WIDTH_PX
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.captions import facts_of
 from fusion_pipeline.train.fusion import SIZES, FusionNet
-from fusion_pipeline.train.fusion_fit import begin_with, collated, seen_of
+from fusion_pipeline.train.fusion_fit import collated, seen_of
 from fusion_pipeline.train.lessons import Lesson, Options, lesson
 from fusion_pipeline.train.model import COLS, ROWS
 from fusion_pipeline.train.represent import Pooled, pooled
 from fusion_pipeline.train.represent_figures import TAG, tagged
 from fusion_pipeline.train.rides import Ride, load
+from fusion_pipeline.train.stored import begin_with
 
 WHOLE = (ROWS, COLS)
 TWICE = 3  # every so manieth moment is seen a second time

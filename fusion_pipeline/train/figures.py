@@ -71,8 +71,10 @@ def figures(
     looked(moments, by_mix[FULL])
     for chart in figure_charts.cars(moments, {mix: by_mix[mix] for mix in (FULL, LIDAR, CAMERA)}):
         charted(chart)
-    rows = (*_accuracy(moments, by_mix), *_modes(moments, by_mix[FULL], judge), *_missing(moments, by_mix, charted), *_honesty(moments, by_mix, charted),
-            *_sounds(moments, by_mix[FULL]))  # fmt: skip
+    rows = (
+        *_accuracy(moments, by_mix), *_modes(moments, by_mix[FULL], judge), *_missing(moments, by_mix, charted),
+        *_honesty(moments, by_mix, charted), *_sounds(moments, by_mix[FULL]),
+    )  # fmt: skip
     rig = Rig.load(model_rig)
     return (*rows, *_followed(model, rig, drives, advance), *_warned(model, rig, drives, advance),
             *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance, charted))  # fmt: skip

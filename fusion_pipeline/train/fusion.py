@@ -23,9 +23,9 @@ SENSES = 3  # lidar, camera, audio
 POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
 SOUNDS, HEARD, SEEN = 8, 32, 32  # classes of sound; channels of sound and of pictures that are lifted
-BASE = Size(quarter=64, trunk=32, inner=48, spread=32)
-NANO = Size(stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
-SIZES = {"base": BASE, "nano": NANO}
+BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
+NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
+SIZES = {size.name: size for size in (BASE, NANO)}
 _ABSENT = 1e4
 
 

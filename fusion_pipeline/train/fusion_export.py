@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.grid import FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
-from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, whole_place
+from fusion_pipeline.train.fusion import FusionNet, Seen, whole_place
 from fusion_pipeline.train.model import CLASSES, PEAKS
+from fusion_pipeline.train.stored import restored
 from fusion_pipeline.world.sources import LABELS
 
 INPUTS = ("lidar_bev", "image", "cam_lut", "cam_bin", "cam_rays", "audio_srp", "audio_level", "aud_lut", "aud_geo",
@@ -103,14 +104,6 @@ class ExportedFusion(nn.Module):
             torch.exp(raw[:, 11:19].clamp(-5, 3)) * self.sigmas, shares, embedding,
             felt.events[0], felt.segments,
         )  # fmt: skip
-
-
-def averaged(checkpoint: Path) -> tuple[FusionNet, int]:
-    """The averaged network of a checkpoint, ready to judge, and how many samples it has seen."""
-    state = torch.load(checkpoint)
-    net = FusionNet(SIZES[state.get("size", "base")])
-    net.load_state_dict({k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")})
-    return net.eval(), int(state["samples"])
 
 
 def example(seed: int = 0, form: Form = Form()) -> dict[str, Tensor]:
@@ -242,7 +235,7 @@ min_score = 0.5
 
 def main() -> None:
     """The command line: checkpoint, ONNX file."""
-    net, samples = averaged(Path(sys.argv[1]))
+    net, samples = restored(Path(sys.argv[1]))
     path = Path(sys.argv[2])
     export(net, path)
     path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")

@@ -200,7 +200,7 @@ def fit(
             saved = time.monotonic()
             state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
             state |= {
-                "size": manner.size,
+                "size": net.size.name,
                 "spent": spent + saved - began,
                 "steps": steps,
                 "samples": steps * schedule.batch,

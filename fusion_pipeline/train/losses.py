@@ -9,7 +9,6 @@ from torch.nn import functional
 from fusion_pipeline.train.model import STEP_M, Y0_M
 
 MOVES_MPS = 1.0
-VELOCITY = 0.3  # weight of its errors
 
 
 def heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
@@ -38,12 +37,13 @@ def box_loss(raw: Tensor, row: Tensor, col: Tensor, boxes: Tensor, sizes: Tensor
     # A body looks nearly the same from both ends: the cheaper heading teaches the axis, a little weight the direction.
     gap = (raw[:, :8] - goal).abs()
     flipped = (raw[:, 6:8] + goal[:, 6:8]).abs().sum(1)
-    # What drives shows its direction.
-    sure = torch.where(boxes[:, 7:9].square().sum(1) > MOVES_MPS**2, 0.7, 0.15)
+    # What drives shows its direction. Most things stand: without a weight nothing would ever be said to move.
+    moves = boxes[:, 7:9].square().sum(1) > MOVES_MPS**2
+    sure, drive = torch.where(moves, 0.7, 0.15), torch.where(moves, 1.0, 0.3)
     straight = gap[:, 6:8].sum(1)
     turn = (1 - sure) * torch.minimum(straight, flipped) + sure * straight
     scale = torch.tensor([1.0, 1.0, 3.0, 2.0, 2.0, 3.0])
-    loss = (gap[:, :6] * scale).sum(1) + turn + VELOCITY * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
+    loss = (gap[:, :6] * scale).sum(1) + turn + drive * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
     with torch.no_grad():
         error, agreement = _errors(raw, goal, boxes, sizes)
     log_std = raw[:, 11:19].clamp(-5, 3)

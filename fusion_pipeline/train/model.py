@@ -23,6 +23,7 @@ REGRESSED = 19  # dx dy z log(l w h) sin cos vx vy, iou, log std of x y z l w h 
 class Size:
     """Widths of a network in channels; multiples of 16 are what CPUs like."""
 
+    name: str = "lidar"
     stem: int = 32  # at 0.4 m
     coarse: int = 64  # at 0.8 m, where the senses meet
     quarter: int = 96  # at 1.6 m

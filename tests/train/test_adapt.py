@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 from calibration import rig  # noqa: E402
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan, Message  # noqa: E402
 from fusion_pipeline.rig import Rig  # noqa: E402
-from fusion_pipeline.train.adapt import adapt, restored  # noqa: E402
+from fusion_pipeline.train.adapt import adapt  # noqa: E402
 from fusion_pipeline.train.calibrate import calibration_of, keep  # noqa: E402
 from fusion_pipeline.train.fusion import FusionNet  # noqa: E402
 from fusion_pipeline.train.fusion_export import Calibration  # noqa: E402
-from fusion_pipeline.train.fusion_fit import store  # noqa: E402
+from fusion_pipeline.train.stored import restored, store  # noqa: E402
 
 RIG = Rig.load(rig("demo"))
 
@@ -63,8 +63,8 @@ def test_a_short_log_is_refused() -> None:
 
 def test_stored_weights_and_calibration_come_back(tmp_path: Path) -> None:
     net = FusionNet().eval()
-    store(net, tmp_path / "w.npz")
-    back = restored(tmp_path / "w.npz").state_dict()
+    store(net, tmp_path / "w.npz", 12)
+    back = restored(tmp_path / "w.npz")[0].state_dict()
     for name, value in net.state_dict().items():
         torch.testing.assert_close(back[name], value, atol=1e-3, rtol=1e-3, check_dtype=False)
     assert calibration_of(tmp_path / "w.npz") == Calibration()

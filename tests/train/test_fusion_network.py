@@ -21,11 +21,11 @@ from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
 from fusion_pipeline.train import fusion_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place  # noqa: E402
-from fusion_pipeline.train.fusion_export import INPUTS, Form, averaged, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.fusion_export import INPUTS, Form, example, export, manifest, parity  # noqa: E402
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
 from fusion_pipeline.train.slim import slimmed  # noqa: E402
-from fusion_pipeline.train.stored import begin_with  # noqa: E402
+from fusion_pipeline.train.stored import begin_with, restored  # noqa: E402
 
 SHORT = Schedule(seconds=9.0, batch=2, crop=(32, 32))
 
@@ -96,7 +96,7 @@ def test_training_leaves_a_state_that_exports_and_goes_on(tmp_path: Path) -> Non
     for number in range(2):
         save(render(2_960_000 + number), tmp_path / f"{number:07d}.npz")
     fusion_fit.fit(tmp_path, tmp_path / "run", SHORT)
-    network, samples = averaged(tmp_path / "run" / "last.pt")
+    network, samples = restored(tmp_path / "run" / "last.pt")
     assert samples >= 2 * 3
     path = tmp_path / "fusion.onnx"
     export(network, path)
@@ -111,10 +111,10 @@ def test_training_leaves_a_state_that_exports_and_goes_on(tmp_path: Path) -> Non
     assert np.isfinite(nothing["scores"]).all()
     assert not nothing["attr"].any()
     fusion_fit.fit(tmp_path, tmp_path / "run", SHORT)
-    assert averaged(tmp_path / "run" / "last.pt")[1] > samples
+    assert restored(tmp_path / "run" / "last.pt")[1] > samples
     fresh = FusionNet()
     begin_with(fresh, tmp_path / "run" / "last.pt")
-    torch.testing.assert_close(fresh.hear.weight, averaged(tmp_path / "run" / "last.pt")[0].hear.weight)
+    torch.testing.assert_close(fresh.hear.weight, restored(tmp_path / "run" / "last.pt")[0].hear.weight)
 
 
 def test_a_missing_scan_does_not_bend_the_statistics_of_scans(net: FusionNet) -> None:
