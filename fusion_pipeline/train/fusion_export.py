@@ -21,6 +21,7 @@ from fusion_pipeline.encode.grid import FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
 from fusion_pipeline.train.fusion import FusionNet, Seen, whole_place
 from fusion_pipeline.train.model import CLASSES, PEAKS
+from fusion_pipeline.train.motion import driven
 from fusion_pipeline.train.stored import restored
 from fusion_pipeline.world.sources import LABELS
 
@@ -90,6 +91,9 @@ class ExportedFusion(nn.Module):
         both = torch.cat([near, far], 0).transpose(0, 1)
         raw = net.lidar.box(both)
         boxes = net.lidar.decode(raw, row, col, labels, (grid.x_m[0], grid.y_m[0]))
+        std = torch.exp(raw[:, 11:19].clamp(-5, 3))
+        moves = net.motion(lidar_bev, torch.zeros_like(row), row, col)
+        boxes, std = driven(boxes, std, moves, seen.present[0, 3:4])
         width = net.size.coarse
         evidence = torch.stack([part.reshape(width, -1).index_select(1, half) for part in felt.grids]).permute(2, 0, 1)
         shares = net.shares(evidence, gates.reshape(3, -1).index_select(1, half).transpose(0, 1),
@@ -101,7 +105,7 @@ class ExportedFusion(nn.Module):
         any_sense = seen.present[:, :3].amax(1)
         return (
             torch.sigmoid(odds) * any_sense * (scores > 1e-4).float(), labels, boxes, iou,
-            torch.exp(raw[:, 11:19].clamp(-5, 3)) * self.sigmas, shares, embedding,
+            std * self.sigmas, shares, embedding,
             felt.events[0], felt.segments,
         )  # fmt: skip
 

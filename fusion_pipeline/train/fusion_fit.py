@@ -28,15 +28,16 @@ from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, lesson, place
 from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss
+from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
-SEGMENT, DEPTH, EVENT = 0.3, 0.3, 3.0  # weights of losses
+SEGMENT, DEPTH, EVENT, MOTION = 0.3, 0.3, 3.0, 0.3  # weights of losses
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
-TERMS = ("heat", "box", "segment", "depth", "event", "honest")
+TERMS = ("heat", "box", "segment", "depth", "event", "motion", "honest")
 PARTS = ("lidar", "camera", "audio")  # that may be kept as they are; the head is none of them
 
 
@@ -111,11 +112,16 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
     losses["event"] = EVENT * (event * (goal >= 0) * (1 + 4 * goal.clamp(min=0))).mean()
     truth = batch["truth"]
     zero = logits.sum() * 0
-    losses["box"], losses["honest"] = zero, zero
+    losses["box"], losses["motion"], losses["honest"] = zero, zero, zero
     if len(truth):
         index = truth[:, :6].long()
         raw = net.lidar.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
         losses["box"] = box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.lidar.sizes[index[:, 5]])
+        swept = truth[batch["present"][index[:, 0], 3] > 0]
+        if len(swept):
+            cells = swept[:, :3].long()
+            found = net.motion(batch["raster"], cells[:, 0], cells[:, 1], cells[:, 2]).float()
+            losses["motion"] = MOTION * motion_loss(found, swept[:, 13:15])
         if honest:
             losses["honest"] = HONEST * honest_loss(net, felt, seen, logits, gates, index)
     return losses

@@ -9,6 +9,7 @@ from torch.nn import functional
 from fusion_pipeline.train.model import STEP_M, Y0_M
 
 MOVES_MPS = 1.0
+VELOCITY = 0.02  # weight of its errors: `motion.py` is what tells it
 
 
 def heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def box_loss(raw: Tensor, row: Tensor, col: Tensor, boxes: Tensor, sizes: Tensor
     straight = gap[:, 6:8].sum(1)
     turn = (1 - sure) * torch.minimum(straight, flipped) + sure * straight
     scale = torch.tensor([1.0, 1.0, 3.0, 2.0, 2.0, 3.0])
-    loss = (gap[:, :6] * scale).sum(1) + turn + drive * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
+    loss = (gap[:, :6] * scale).sum(1) + turn + VELOCITY * drive * (raw[:, 8:10] - boxes[:, 7:9]).abs().sum(1)
     with torch.no_grad():
         error, agreement = _errors(raw, goal, boxes, sizes)
     log_std = raw[:, 11:19].clamp(-5, 3)
