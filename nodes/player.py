@@ -63,8 +63,8 @@ class Player(Source[PlayerConfig]):
 
     @classmethod
     def files(cls, config: PlayerConfig) -> tuple[Any, ...]:
-        """The log."""
-        return (config.log,)
+        """The log; of a scene or sequence within a data set, the data set."""
+        return (config.log if config.log.exists() else config.log.parent,)
 
     def open(self) -> None:
         """Look into the log. Raises NodeError for settings that cannot be."""

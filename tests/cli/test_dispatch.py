@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from types import ModuleType
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from fusion_pipeline.cli.dispatch import run
 from fusion_pipeline.cli.verbs import VERBS, Verb
 from fusion_pipeline.rig import RigError
 
-HELP_BUDGET_S = 0.4
+MOST_MODULES = 400  # so that help comes at once on a slow machine too
 
 
 def play(
@@ -147,15 +146,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("fusion 0.")
 
 
-def test_help_is_quick() -> None:
-    command = [sys.executable, "-c", "from fusion_pipeline.cli import main; main(['--help'])"]
-
-    def once() -> float:
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    assert min(once() for _ in range(3)) < HELP_BUDGET_S
+def test_help_loads_next_to_nothing() -> None:
+    script = "import sys; from fusion_pipeline.cli import main\ntry: main(['--help'])\nfinally: print(len(sys.modules), *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    count, *names = done.stdout.splitlines()[-1].split()
+    assert int(count) < MOST_MODULES
+    assert not {"numpy", "cv2", "zmq", "onnxruntime", "scipy", "numba"} & set(names)
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
