@@ -141,41 +141,62 @@ def adapt(
     ] = None,
     every: Annotated[int, typer.Option("--every", help="Take every n-th scan and picture.", min=1)] = 2,
     share: Annotated[float, typer.Option("--share", help="Of the log's statistics.", min=0.0, max=1.0)] = 0.5,
+    self_train: Annotated[
+        float, typer.Option("--self-train", help="Minutes to learn from its own tracks as well.", min=0.0)
+    ] = 0.0,
 ) -> None:
     """Make the network at home with your sensors, from a log without labels.
 
-    Only the statistics that its normalisations divide by are measured anew; no weight changes. Judge the result with
-    `fusion eval` before you trust it. Needs the [train] extra.
+    Only the statistics that its normalisations divide by are measured anew; no weight changes. With --self-train the
+    LiDAR's part also learns from what was tracked surely in the log. Judge the result with `fusion eval` before you
+    trust it. Needs the [train] extra.
     """
+    from tempfile import TemporaryDirectory
+
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
-    from fusion_pipeline.logs.reader import open_log
+    from fusion_pipeline.logs import open_log
     from fusion_pipeline.train import adapt as adapting
-    from fusion_pipeline.train.calibrate import calibration_of
+    from fusion_pipeline.train import selftrain
+    from fusion_pipeline.train.calibrate import calibration_of, keep
     from fusion_pipeline.train.fusion_export import export as write
     from fusion_pipeline.train.fusion_export import manifest
-    from fusion_pipeline.train.stored import restored
+    from fusion_pipeline.train.stored import restored, store
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
     source = weights or SHIPPED_WEIGHTS
     if not source.is_file():
         raise UserError(f"{source} does not exist; name the last.pt of a run of `fusion train`")
     network, samples = restored(source)
-    opened = open_log(log)
+    opened, found = open_log(log), calibration_of(source)
     with progress("messages read") as advance:
 
         def read() -> Iterator[Message]:
-            for message in opened.messages():
+            for message in opened:
                 advance()
                 yield message
 
         try:
-            found = adapting.adapt(network, opened.rig, read(), every, share)
+            measured = adapting.adapt(network, opened.rig, read(), every, share)
         except ValueError as error:
             raise UserError(f"{log}: {error}") from error
-    write(network, out, calibration_of(source))
+    with TemporaryDirectory(prefix="fusion-adapt-") as name:
+        if self_train:
+            folder = Path(name)
+            store(network, folder / "begin.npz", samples)
+            keep(found, folder / "begin.npz")
+            write(network, out, found)
+            out.with_suffix(".toml").write_text(manifest(out, samples, "fusion-adapted"), encoding="utf-8")
+            try:
+                with progress("sets looked at") as advance:
+                    lessons = selftrain.lessons_of(opened.sets, opened.rig, out, folder / "rides", every, advance)
+            except ValueError as error:
+                raise UserError(f"{log}: {error}") from error
+            typer.echo(f"{lessons.boxes} boxes of {lessons.tracks} tracks in {lessons.scans} scans; learning from them")
+            network, _ = restored(selftrain.taught(folder / "begin.npz", folder / "rides", folder / "run", self_train))
+        write(network, out, found)
     out.with_suffix(".toml").write_text(manifest(out, samples, "fusion-adapted"), encoding="utf-8")
     typer.echo(
-        f"{out}: statistics of {found.scans} scans and {found.pictures} pictures mixed in; "
-        f"they lay {found.moved:.2f} standard deviations from the simulated ones"
+        f"{out}: statistics of {measured.scans} scans and {measured.pictures} pictures mixed in; "
+        f"they lay {measured.moved:.2f} standard deviations from the simulated ones"
     )

@@ -19,6 +19,7 @@ from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
 from fusion_pipeline.train.model import CLASSES, LidarNet, Size, _conv, _Residual, _separable
 from fusion_pipeline.train.motion import Motion
+from fusion_pipeline.train.represent import SceneHeads
 
 SENSES = 3  # lidar, camera, audio
 POOL = 4  # the grid that asks is so much coarser
@@ -206,7 +207,7 @@ class FusionNet(nn.Module):
         self.evidence = nn.ModuleList(nn.Linear(width, 8) for _ in range(SENSES))
         self.attribute = nn.Sequential(nn.Linear(3 * 8 + 3, 32), nn.ReLU(), nn.Linear(32, SENSES))
         self.embed = nn.Linear(both, 16)
-        self.motion = Motion()
+        self.motion, self.scene = Motion(), SceneHeads(width, size.camera[3])
         nn.init.zeros_(self.mix[1].weight)
         nn.init.zeros_(self.mix[1].bias)
         nn.init.zeros_(self.gate.weight)

@@ -28,7 +28,7 @@ from fusion_pipeline.world.sources import LABELS
 INPUTS = ("lidar_bev", "image", "cam_lut", "cam_bin", "cam_rays", "audio_srp", "audio_level", "aud_lut", "aud_geo",
           "aud_dir",
           "present")  # fmt: skip
-OUTPUTS = ("scores", "labels", "boxes", "iou", "std", "attr", "obj_emb", "audio_events", "cam_seg")
+OUTPUTS = ("scores", "labels", "boxes", "iou", "std", "attr", "obj_emb", "audio_events", "cam_seg", "scene_emb")
 
 
 IOU_WEIGHT = 0.3
@@ -106,7 +106,7 @@ class ExportedFusion(nn.Module):
         return (
             torch.sigmoid(odds) * any_sense * (scores > 1e-4).float(), labels, boxes, iou,
             std * self.sigmas, shares, embedding,
-            felt.events[0], felt.segments,
+            felt.events[0], felt.segments, net.scene(felt, seen)[0],
         )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def parity(net: FusionNet, path: Path, calibration: Calibration = Calibration(),
     worst = 0.0
     for values in (expected, found):
         values["scores"] = np.sort(values["scores"])
-    for name in ("scores", "audio_events", "cam_seg"):
+    for name in ("scores", "audio_events", "cam_seg", "scene_emb"):
         gap = float(np.abs(found[name] - expected[name]).max())
         worst = max(worst, gap / max(float(np.abs(expected[name]).max()), 0.1))
     for name in ("boxes", "std", "attr", "obj_emb"):

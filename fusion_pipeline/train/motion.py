@@ -56,7 +56,7 @@ def motion_loss(found: Tensor, velocity: Tensor) -> Tensor:
 
 
 def driven(boxes: Tensor, std: Tensor, found: Tensor, sweeps: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes (K, 10) and sigmas (K, 8) with the velocities found and headings along them; `sweeps` (1,) 0 without any."""
+    """Boxes (K, 10) and sigmas (K, 8) with the velocities found and headings along them; `sweeps` (1,) 0 for none."""
     speed = found[:, :2] * sweeps
     ahead = (speed * boxes[:, [7, 6]]).sum(1, keepdim=True)  # along cos, sin
     turn = 1.0 - 2.0 * (ahead < -TURN_MPS).float()

@@ -119,6 +119,12 @@ def slimmed(state: State, size: Size) -> State:
     return {name: value for name, value in out.items() if value.shape == small[name].shape}
 
 
+def cuttable(state: State) -> bool:
+    """Whether these are weights of a network of this form, of whatever widths."""
+    wanted = (f"{layer.name}.0.weight" if layer.norm else f"{layer.name}.weight" for layer in _layers(Size()))
+    return all(name in state for name in wanted)
+
+
 def _widths(layers: list[Layer], small: State) -> dict[str, int]:
     return {
         layer.out: len(small[f"{layer.name}.0.weight" if layer.norm else f"{layer.name}.weight"])

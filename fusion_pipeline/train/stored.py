@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusion_pipeline.train.fusion import SIZES, FusionNet
-from fusion_pipeline.train.slim import slimmed
+from fusion_pipeline.train.slim import cuttable, slimmed
 
 _SAMPLES, _SIZE = "of/samples", "of/size"  # beside the tensors of a file of weights
 
@@ -26,7 +26,7 @@ def begin_with(net: FusionNet, checkpoint: Path) -> None:
     else:
         stored = {k.removeprefix("module."): v for k, v in torch.load(checkpoint)["mean"].items()}
     own = net.state_dict()
-    if stored.keys() >= own.keys() and any(stored[name].shape != value.shape for name, value in own.items()):
+    if any(name in stored and stored[name].shape != value.shape for name, value in own.items()) and cuttable(stored):
         stored = slimmed(stored, net.size)
     net.load_state_dict({k: stored[k] if k in stored and stored[k].shape == v.shape else v for k, v in own.items()})
 
@@ -35,7 +35,7 @@ def _averaged(checkpoint: Path) -> tuple[FusionNet, int]:
     """The averaged network of a checkpoint, and how many samples it has seen."""
     state = torch.load(checkpoint)
     net = FusionNet(SIZES[state.get("size", "base")])
-    net.load_state_dict({k.removeprefix("module."): v for k, v in state["mean"].items() if k.startswith("module.")})
+    begin_with(net, checkpoint)
     return net.eval(), int(state["samples"])
 
 
