@@ -11,8 +11,8 @@ import numpy as np
 from fusion_pipeline.arrays import Floats
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.encode.audio import SteeredResponse
-from fusion_pipeline.encode.image import prepare
 from fusion_pipeline.encode.grid import BevGrid
+from fusion_pipeline.encode.image import prepare
 from fusion_pipeline.encode.points import EDGES_M, BevRaster
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import AudioChunk, Header

@@ -147,7 +147,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_loads_next_to_nothing() -> None:
-    script = "import sys; from fusion_pipeline.cli import main\ntry: main(['--help'])\nfinally: print(len(sys.modules), *sys.modules)"
+    said = "print(len(sys.modules), *sys.modules)"
+    script = f"import sys; from fusion_pipeline.cli import main\ntry: main(['--help'])\nfinally: {said}"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     count, *names = done.stdout.splitlines()[-1].split()
     assert int(count) < MOST_MODULES

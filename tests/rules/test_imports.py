@@ -47,7 +47,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
     "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
-    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay_reading", "fusion_pipeline.bench.record"),  # baselines
+    # The benches have their baselines there.
+    "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay_reading", "fusion_pipeline.bench.record"),
     "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard", "fusion_pipeline.bench.record"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
     "ouster": ("fusion_pipeline.sensors",),
