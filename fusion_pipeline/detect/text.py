@@ -12,7 +12,7 @@ from fusion_pipeline.detect.network import ModelError, Network, TensorSpec
 from fusion_pipeline.encode.text import LENGTH, NUMBERS, Reading, Vocabulary
 from fusion_pipeline.manifest import SHIPPED, Manifest, ManifestError
 
-DEFAULT_TEXT = SHIPPED / "fusion_text.onnx"
+DEFAULT_TEXT = SHIPPED / "fusion_base_text.onnx"
 WIDTH = 64  # of the vectors
 _INPUT = TensorSpec("tokens", (1, LENGTH), np.int64)
 _OUTPUT = TensorSpec("vector", (1, WIDTH), np.float32)

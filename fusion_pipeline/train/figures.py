@@ -12,7 +12,7 @@ from fusion_pipeline.metrics import calibration
 from fusion_pipeline.metrics import centre_distance as distance
 from fusion_pipeline.metrics.charts import Chart
 from fusion_pipeline.rig import Rig
-from fusion_pipeline.train import figure_charts, street, warning
+from fusion_pipeline.train import figure_charts, represent_figures, street, warning
 from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
 from fusion_pipeline.train.judge import (
     FAR_M,
@@ -48,7 +48,8 @@ By = dict[tuple[int, int, int], list[Found]]
 def count_of(rides: int, drives: int, robust: int) -> int:
     """How many steps `figures` advances, about."""
     looks = drives * (round(FOLLOWED_S * 10) + 2 * 97)
-    return looks + rides * (1 + len(SUBSETS)) + robust * len(CORRUPTIONS) * len(SEVERITIES)
+    again = represent_figures.count_of(rides) + rides * (1 + len(SUBSETS))
+    return looks + again + robust * len(CORRUPTIONS) * len(SEVERITIES)
 
 
 def figures(
@@ -75,6 +76,9 @@ def figures(
         *_accuracy(moments, by_mix), *_modes(moments, by_mix[FULL], judge), *_missing(moments, by_mix, charted),
         *_honesty(moments, by_mix, charted), *_sounds(moments, by_mix[FULL]),
     )  # fmt: skip
+    text = model.with_name(f"{model.stem}_text.onnx")  # without words nobody trained the vectors
+    if text.is_file():
+        rows += represent_figures.figures(model, text, moments, advance, threads)
     rig = Rig.load(model_rig)
     return (*rows, *_followed(model, rig, drives, advance), *_warned(model, rig, drives, advance),
             *_robust(judge, moments[:robust], by_mix[FULL][:robust], advance, charted))  # fmt: skip

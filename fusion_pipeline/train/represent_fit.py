@@ -1,6 +1,6 @@
 """Trains the vectors of moments, things and texts on a fusion network that stays as it is.
 
-    python -m fusion_pipeline.train.represent_fit RIDES RUN/last.pt RUN/represented.pt --text fusion_text.onnx
+    python -m fusion_pipeline.train.represent_fit RIDES RUN/last.pt RUN/represented.pt --text fusion_base_text.onnx
 
 First the network looks at as many rides as it can in three fifths of the time, then the heads learn from what it felt.
 RUN/represented.pt is the checkpoint with them in it, for fusion_export; the text network is exported with its
