@@ -58,7 +58,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """What a model needs: it has been seen to run on these providers."""
+    """What a model needs: it may be asked to run on these providers."""
 
     providers: tuple[str, ...] = PROVIDERS
 

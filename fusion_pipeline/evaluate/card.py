@@ -83,7 +83,7 @@ def _model(manifest: Manifest, outcomes: Sequence[Outcome]) -> str:
     names = {kind: name for name, kind in OPERATIONS.items()}
     rows += [("inputs", _tensors(manifest, "inputs")), ("outputs", _tensors(manifest, "outputs")),
              ("around it", ", ".join(f"`{names[type(stage)]}`" for stage in manifest.stages)),
-             ("seen to run on", ", ".join(manifest.requires.providers))]  # fmt: skip
+             ("providers that may be asked for", ", ".join(manifest.requires.providers))]  # fmt: skip
     text = f"## {manifest.name}\n\n| | |\n|---|---|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows) + "\n"
     mine = [one for one in outcomes if one.model == manifest.name]
     hashes = {Path(file.path).name: sha256_of(Path(file.path)) for file in manifest.files.values()}
