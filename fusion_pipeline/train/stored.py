@@ -43,7 +43,8 @@ def _averaged(checkpoint: Path) -> tuple[FusionNet, int]:
 def store(net: FusionNet, path: Path, samples: int) -> None:
     """The weights in half precision, small enough to be kept with the code: what a later training begins with."""
     arrays: dict[str, Any] = {name: value.numpy().astype(np.float16) for name, value in net.state_dict().items()}
-    np.savez_compressed(path, **arrays, **{_SAMPLES: samples, _SIZE: net.size.name})
+    arrays |= {_SAMPLES: np.asarray(samples), _SIZE: np.asarray(net.size.name)}
+    np.savez_compressed(path, **arrays)
 
 
 def restored(path: Path) -> tuple[FusionNet, int]:
