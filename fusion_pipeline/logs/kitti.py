@@ -5,6 +5,7 @@ The vehicle frame is the Velodyne's, lowered to the ground by 1.73 m.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
@@ -38,14 +39,14 @@ PERIOD_NS = 103_100_000  # of the scanner, where the log does not say
 CAMERA_DELAY_NS = 5_000_000  # assumed from exposure to the picture in hand; KITTI does not say
 
 
-class KittiLog(FileLog):
+class KittiLog(FileLog, ABC):
     """What all KITTI folders share: frames with numbers, and a calibration of each."""
 
     frames: dict[int, int]  # number of each frame by its instant, in order of time
 
+    @abstractmethod
     def calibration(self, number: int) -> Calibration:
         """Of a frame."""
-        raise NotImplementedError
 
     def number_at(self, stamp_ns: int) -> int:
         """The frame whose instant is nearest to `stamp_ns`."""

@@ -185,6 +185,15 @@ def message(body: memoryview) -> Stored:
     return Stored(channel, sequence, log_ns, body[_MESSAGE.size :])
 
 
+def schema_of(body: memoryview) -> tuple[int, tuple[str, str, bytes]]:
+    """Number of a schema record, and its name, encoding and text. Raises DamagedError, struct.error."""
+    (number,) = struct.unpack_from("<H", body)
+    name, at = text(body, 2)
+    encoding, at = text(body, at)
+    (length,) = struct.unpack_from("<I", body, at)
+    return number, (name, encoding, bytes(body[at + 4 : at + 4 + length]))
+
+
 def text(body: memoryview, at: int) -> tuple[str, int]:
     """A string with its length before it, and where it ends. Raises DamagedError."""
     try:

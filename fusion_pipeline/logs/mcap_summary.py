@@ -32,6 +32,7 @@ from fusion_pipeline.logs.mcap_places import (
     chunk_place,
     message,
     records,
+    schema_of,
     table,
     text,
     unpack,
@@ -69,11 +70,8 @@ class _Builder:
         """A schema, channel, chunk index, statistics or metadata record. Raises DamagedError."""
         try:
             if kind == SCHEMA:
-                (number,) = struct.unpack_from("<H", body)
-                name, at = text(body, 2)
-                encoding, at = text(body, at)
-                (length,) = struct.unpack_from("<I", body, at)
-                self._schemas[number] = name, encoding, bytes(body[at + 4 : at + 4 + length])
+                number, written = schema_of(body)
+                self._schemas[number] = written
             elif kind == CHANNEL:
                 number, schema = struct.unpack_from("<HH", body)
                 topic, at = text(body, 4)

@@ -15,6 +15,7 @@ REACH = 8  # cells of 0.4 m to each side
 SIDE = 2 * REACH + 1
 CHANNELS = 12  # four fine cells of this sweep and of the two before it
 LEAST_LOG, MOST_LOG = -3.0, 2.5  # of the standard deviation, m/s
+TYPICAL_MPS = 5.0  # so that the layers' numbers are about 1
 UNKNOWN_MPS = 5.0  # its deviation without earlier sweeps
 TURN_MPS = 1.5  # faster than this backwards, and the box is turned round
 
@@ -45,8 +46,12 @@ class Motion(nn.Module):
         first = (batch * h + row) * w + column
         index = first[:, None, None] + around[None, :, None] * w + around[None, None, :]
         windows = rows.index_select(0, index.reshape(-1)).reshape(-1, SIDE, SIDE, CHANNELS).permute(0, 3, 1, 2)
+        return self.read(windows)
+
+    def read(self, windows: Tensor) -> Tensor:
+        """The same of windows (K, 12, 17, 17) that are cut out already."""
         found = self.layers(windows)
-        return torch.cat([found[:, :2] * 5.0, found[:, 2:].clamp(LEAST_LOG, MOST_LOG)], 1)
+        return torch.cat([found[:, :2] * TYPICAL_MPS, found[:, 2:].clamp(LEAST_LOG, MOST_LOG)], 1)
 
 
 def motion_loss(found: Tensor, velocity: Tensor) -> Tensor:

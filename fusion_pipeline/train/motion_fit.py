@@ -92,8 +92,7 @@ def train(rides: Path, seconds: float, seed: int = 0, loaders: int = 2) -> Motio
         windows, speeds = turned(windows[rows], speeds[rows], rng)
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(share / 0.05 + 0.02, 0.01 + 0.5 * (1 + np.cos(np.pi * share)))
-        found = net.layers(windows)
-        loss = motion_loss(torch.cat([found[:, :2] * 5.0, found[:, 2:].clamp(-3.0, 2.5)], 1), speeds)
+        loss = motion_loss(net.read(windows), speeds)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -61,7 +61,7 @@ def lessons_of(
         seen.append(_seen(found.boxes, tracker.step(found).boxes))
         advance(1)
     good = consistent(seen)
-    reader, folder_count, boxes, doubtful = SceneReader(rig, pictures=False, sound=False), 0, 0, 0
+    reader, scans, boxes, doubtful = SceneReader(rig, pictures=False, sound=False), 0, 0, 0
     folder.mkdir(parents=True, exist_ok=True)
     for number, item in enumerate(sets()):
         advance(1)
@@ -72,10 +72,10 @@ def lessons_of(
         sure = np.isin(now.ids, good)
         ride = _ride(scene.points_m, scene.intensity, now, sure, rig)
         save(ride, folder / f"{number:07d}.npz")
-        folder_count, boxes, doubtful = folder_count + 1, boxes + int(sure.sum()), doubtful + int((~sure).sum())
+        scans, boxes, doubtful = scans + 1, boxes + int(sure.sum()), doubtful + int((~sure).sum())
     if not boxes:
         raise ValueError(f"no track lasts {HITS} sets with a mean score of {SURE}; there is nothing to learn from")
-    return Taught(folder_count, boxes, len(good), doubtful)
+    return Taught(scans, boxes, len(good), doubtful)
 
 
 def consistent(seen: Iterable[_Seen]) -> Ints:
