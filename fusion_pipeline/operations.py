@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 FITS = ("stretch", "letterbox", "letterbox_top_left")
 ORDERS = ("bgr", "rgb")
 YOLO_LAYOUTS = ("v8", "end2end", "yolox", "fastestdet")
-FUSIONS = ("hybrid", "late")
+FUSIONS = ("early", "late", "hybrid")
 Z_REFERENCES = ("local_ground", "vehicle")
 
 
@@ -98,17 +98,21 @@ class DecodeSounds:
 class RunOnnx:
     """One run of a network; `inputs` and `outputs` rename (the file's name = the pipeline's name).
 
-    `fusion` "hybrid" is one run with all senses; "late" runs it once with the LiDAR and once with the camera, and joins
-    their boxes: see `detect/late.py`.
+    `fusion` "hybrid" is one run with all senses. "early" paints what the camera saw in the set before onto the raster
+    and hides the camera otherwise, see `detect/painter.py`. "late" runs it once with the LiDAR and once with the
+    camera, and joins their boxes, see `detect/late.py`. With `paint` a hybrid is painted too.
     """
 
     file: str = "network"  # a key of [files]
     fusion: str = "hybrid"
+    paint: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("fusion", self.fusion, FUSIONS)
+        if self.paint and self.fusion == "late":
+            raise OperationError('paint = true belongs to fusion = "hybrid"; late fusion keeps the senses apart')
 
 
 @dataclass(frozen=True, slots=True)

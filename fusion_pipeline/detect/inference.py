@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.lift import Lifter
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
+from fusion_pipeline.detect.painter import Painter, without_camera
 from fusion_pipeline.detect.providers import ProviderError
 from fusion_pipeline.detect.sound_decoder import SoundDecoder
 from fusion_pipeline.detect.sounds import sounds_from_srp
@@ -76,15 +77,15 @@ class Inference:
         reader: SceneReader,
         phases: tuple[Phase, ...],
         networks: tuple[Network, ...],
-        sweeps: Sequence[Sweeps] = (),
+        memories: Sequence[Sweeps | Painter] = (),
     ):
         self.manifest = manifest
-        self._reader, self._phases, self._networks, self._sweeps = reader, phases, networks, sweeps
+        self._reader, self._phases, self._networks, self._memories = reader, phases, networks, memories
 
     def forget(self) -> None:
-        """Remember no earlier sweep: the next set is the first of another drive."""
-        for sweeps in self._sweeps:
-            sweeps.clear()
+        """Remember no earlier sweep and no picture: the next set is the first of another drive."""
+        for memory in self._memories:
+            memory.clear()
 
     @classmethod
     def load(
@@ -117,7 +118,7 @@ class Inference:
         )
         kinds = {type(stage) for stage in manifest.stages}
         reader = SceneReader(rig, points=bool(kinds & {BevRasterize, LiftToBoxes}), pictures=ImageResize in kinds)
-        return cls(manifest, reader, phases, tuple(networks.values()), steps.sweeps)
+        return cls(manifest, reader, phases, tuple(networks.values()), steps.memories)
 
     def describe(self) -> str:
         """What the networks really run on, for health."""
@@ -158,7 +159,8 @@ class _Steps:
 
     def __init__(self, manifest: Manifest, rig: Rig, networks: dict[str, Network], min_score: float | None) -> None:
         self._manifest, self._rig, self._networks, self._min_score = manifest, rig, networks, min_score
-        self.sweeps: list[Sweeps] = []
+        self.memories: list[Sweeps | Painter] = []
+        self._rasters: dict[str, BevRaster] = {}  # by the tensor that each makes
         self._per_view: set[str] = set()
         self._known = {"present"}
         self._senses: dict[str, frozenset[str]] = {}  # which of PRESENT a tensor is made of
@@ -177,9 +179,10 @@ class _Steps:
         if isinstance(stage, BevRasterize):
             self._make(stage.out, "lidar")
             sweeps = Sweeps()
-            self.sweeps.append(sweeps)
+            self.memories.append(sweeps)
             raster = BevRaster(BevGrid(stage.x_m, stage.y_m), reuse=True)
             raster(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))  # compiles now, not at the first scan
+            self._rasters[stage.out] = raster
             return lambda work: rastered(work, stage, raster, sweeps)
         if isinstance(stage, Srp):
             self._make(stage.out, "audio")
@@ -233,17 +236,24 @@ class _Steps:
             self._senses.update(dict.fromkeys(outputs.values(), senses))
         columns = [PRESENT.index(sense) for sense in PRESENT if sense in senses]
         skipped = f"{stage.file}: skipped, nothing from {' or '.join(PRESENT[column] for column in columns)}"
+        painter, raster, painted = self._painter(stage, network, sources)
 
         def run(work: Work) -> Work:
             if columns and not per_view and not work.scene.present[0, columns].any():
                 return replace(work, skipped=(*work.skipped, skipped))
             if not per_view:
                 inputs = {name: work.tensors[source] for name, source in sources.items()}
+                if painter is not None and raster is not None:
+                    painter.paint(work.scene, raster, inputs[painted])
+                if stage.fusion == "early":
+                    inputs = without_camera(inputs)
                 if stage.fusion == "late":
                     alone = [network(part) for part in senses_apart(inputs)]
                     found = fused_late(*alone) if len(alone) == 2 else alone[0]
                 else:
                     found = network(inputs)
+                if painter is not None:
+                    painter.keep(work.scene, found["cam_seg"])
                 return work.with_tensors({outputs[name]: array for name, array in found.items()})
             views = []
             for view in work.views:
@@ -253,6 +263,21 @@ class _Steps:
             return replace(work, views=tuple(views))
 
         return run
+
+    def _painter(
+        self, stage: RunOnnx, network: Network, sources: Mapping[str, str]
+    ) -> tuple[Painter | None, BevRaster | None, str]:
+        """Who paints the raster, the raster, and the network's name for it. Raises ManifestError where it cannot be."""
+        if not (stage.paint or stage.fusion == "early"):
+            return None, None, ""
+        wants = f'{self._manifest.path}: fusion = "{stage.fusion}" with paint needs'
+        named = [name for name, source in sources.items() if source in self._rasters]
+        segments = next((spec for spec in network.outputs if spec.name == "cam_seg"), None)
+        if not named or segments is None or "present" not in sources:
+            raise ManifestError(f"{wants} a bev_raster stage, an input 'present' and an output 'cam_seg'")
+        painter = Painter(self._rig, int(segments.shape[0] or 1))
+        self.memories.append(painter)
+        return painter, self._rasters[sources[named[0]]], named[0]
 
 
 def _sources(sensor_set: SensorSet) -> tuple[SourceStamp, ...]:

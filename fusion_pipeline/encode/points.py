@@ -9,7 +9,7 @@ runs along x (row 0 nearest the vehicle) and axis 3 along y (column 0 rightmost,
     10       log(1 + count) / 4
     11       mean of the intensity's rank in this scan, 0 to 1 (so that sensors' scales do not matter)
     12, 13   occupancy by points 0.3 to 2.3 m high of the scans one and two before; 0 where not given
-    14       what the camera saw here; 0, nothing paints it yet
+    14       the chance that a camera saw a thing here, where `encode/paint.py` paints it; else 0
     15       1 where beams passed on their way to something farther
 
 Local ground: see `encode/ground.py`. Networks give z above it. Other grids than the standard one have other sizes.
@@ -180,6 +180,11 @@ class BevRaster:
             old = np.ascontiguousarray(old, np.float32)
             _occupy(old, self._ground, x0, y0, grid.cell_m, grid.tile_m, 48 + 4 * i, out[0])
         return out
+
+    @property
+    def ground(self) -> Floats:
+        """Heights of the last scan's ground by tiles of the grid, metres in the vehicle frame."""
+        return self._ground
 
     def ground_at(self, xy_m: Floats) -> Floats:
         """Height of the last scan's ground at (N, 2) places, (N,) metres in the vehicle frame; held at the edges."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
+from fusion_pipeline.encode.paint import PAINTED
 from fusion_pipeline.train.model import CLASSES, LidarNet, Size, _conv, _Residual, _separable
 from fusion_pipeline.train.motion import Motion
 from fusion_pipeline.train.represent import SceneHeads
@@ -28,6 +29,7 @@ SOUNDS, HEARD, SEEN = 8, 32, 32  # classes of sound; channels of sound and of pi
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
 NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
 SIZES = {size.name: size for size in (BASE, NANO)}
+USE = ("gates", "attention")  # how the senses meet; `train/compare.py` tries others
 _ABSENT = 1e4
 
 
@@ -47,6 +49,7 @@ class Seen:
     aud_dir: Tensor  # (B, 72, 2)
     present: Tensor  # (B, 4)
     place: Tensor
+    painted: Tensor | None = None  # (B, 4, 2 h, 2 w) see encode/paint.py; None: the raster is as it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,9 +190,11 @@ def _for_those(
 
 
 class FusionNet(nn.Module):
-    """All of it. `use` may switch parts off, for comparison: "gates", "attention"."""
+    """All of it. `use` may switch parts off, for comparison: "gates" or "join" (concatenation) or neither (the mean),
+    and "attention".
+    """
 
-    def __init__(self, size: Size = BASE, use: tuple[str, ...] = ("gates", "attention")) -> None:
+    def __init__(self, size: Size = BASE, use: tuple[str, ...] = USE) -> None:
         super().__init__()
         self.size, self.use = size, use
         width, both = size.coarse, size.coarse + size.trunk
@@ -202,6 +207,12 @@ class FusionNet(nn.Module):
         self.lift_audio = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
         self.votes = nn.ModuleList(nn.Conv2d(width, 16, 1) for _ in range(SENSES))
         self.gate = nn.Conv2d(16, SENSES, 1)
+        if "join" in use:  # begins as a weighted mean
+            self.join = nn.Conv2d(SENSES * width, width, 1)
+            with torch.no_grad():
+                parts = [share * torch.eye(width) for share in (0.8, 0.15, 0.05)]
+                self.join.weight.copy_(torch.cat(parts, 1)[:, :, None, None])
+                self.join.bias.zero_()
         self.attention = Attention(width, size.camera[3])
         self.mix = nn.Sequential(_separable(width), nn.Conv2d(width, width, 1))
         self.evidence = nn.ModuleList(nn.Linear(width, 8) for _ in range(SENSES))
@@ -218,9 +229,10 @@ class FusionNet(nn.Module):
         """Each sense by itself."""
         b, there = len(seen.present), seen.present[:, :3].reshape(-1, 3, 1, 1)
         widths = self.size.stem, self.size.coarse
-        fine, own = _for_those(seen.present[:, 0] > 0, self.training, self._lidar, seen.raster, widths)
-        h, w = own.shape[2:]
         near, far, segments, depths = self.camera(seen.image)
+        raster = seen.raster if seen.painted is None else painted(seen.raster, segments, seen.painted)
+        fine, own = _for_those(seen.present[:, 0] > 0, self.training, self._lidar, raster, widths)
+        h, w = own.shape[2:]
         azimuths, events = self.audio(seen.srp, seen.level)
         cameras = len(seen.image) // b
         looked = (seen.cam_lut < UNSEEN * cameras).float().reshape(b, h * w, 3)
@@ -270,7 +282,10 @@ class FusionNet(nn.Module):
         gates = torch.softmax(self.gate(functional.relu(asked)) + (open_ - 1.0) * _ABSENT, 1) * open_
         if "gates" not in self.use:
             gates = open_ / open_.sum(1, keepdim=True).clamp(min=1.0)
-        fused = sum(gates[:, k : k + 1] * grid for k, grid in enumerate(grids))
+        if "join" in self.use:
+            fused = self.join(torch.cat(grids, 1))
+        else:
+            fused = sum(gates[:, k : k + 1] * grid for k, grid in enumerate(grids))
         if "attention" in self.use:
             fused = fused + self.attention(fused, felt, seen)
         coarse = fused + self.mix(fused)
@@ -284,6 +299,17 @@ class FusionNet(nn.Module):
         logits = self.attribute(torch.cat([*parts, gates], 1))
         shares = torch.softmax(logits + (present - 1.0) * _ABSENT, 1) * present
         return shares / shares.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def painted(raster: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
+    """The raster (B, 64, h, w) with what the camera saw (B, 6, 24, 80) painted by rows (B, 4, h, w) of its map.
+
+    Nothing flows back: on the vehicle it is the picture before this one that paints.
+    """
+    chance = 1 - torch.softmax(segments.detach().float(), 1)[:, -1].flatten(1)
+    table = torch.cat([chance, torch.zeros_like(chance[:, :1])], 1)
+    paint = table.gather(1, rows.flatten(1)).reshape(rows.shape).to(raster.dtype)
+    return torch.cat([raster[:, : PAINTED.start], paint, raster[:, PAINTED.stop :]], 1)
 
 
 def place_of(x: Tensor, y: Tensor) -> Tensor:

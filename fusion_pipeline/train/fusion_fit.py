@@ -24,20 +24,21 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
-from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, place_of
+from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, lesson, place
-from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss
+from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss, imitation_loss
 from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
-SEGMENT, DEPTH, EVENT, MOTION = 0.3, 0.3, 3.0, 0.3  # weights of losses
+SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.3, 3.0, 0.3, 0.5  # weights of losses
+THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR feels
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
-TERMS = ("heat", "box", "segment", "depth", "event", "motion", "honest")
+TERMS = ("heat", "box", "segment", "depth", "event", "motion", "imitate", "honest")
 PARTS = ("lidar", "camera", "audio")  # that may be kept as they are; the head is none of them
 
 
@@ -69,7 +70,7 @@ def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
         "place": torch.stack(places),
         **{name: stack([getattr(item, name) for item in lessons])
            for name in ("image", "cam_lut", "cam_bin", "cam_rays", "srp", "level", "aud_lut", "aud_geo", "aud_dir",
-                         "present",
+                         "present", "painted",
                         "classes", "depths", "events")},
     }  # fmt: skip
 
@@ -107,6 +108,9 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
     rare = torch.where(batch["classes"] < 5, 3.0, 1.0)
     losses["segment"] = SEGMENT * (classes * rare).mean()
     losses["depth"] = DEPTH * depth_loss(felt.depths, batch["depths"])
+    things = functional.max_pool2d(batch["heat"].amax(1, keepdim=True), 2) > THING
+    both = (batch["present"][:, 0] * batch["present"][:, 1]).reshape(-1, 1, 1, 1)
+    losses["imitate"] = IMITATE * imitation_loss(felt.grids[1], felt.grids[0], things * felt.seen * both)
     goal = batch["events"]
     event = functional.binary_cross_entropy_with_logits(felt.events, goal.clamp(min=0), reduction="none")
     losses["event"] = EVENT * (event * (goal >= 0) * (1 + 4 * goal.clamp(min=0))).mean()
@@ -146,6 +150,7 @@ class Manner:
     slow: float = LIDAR_RATE
     size: str = "base"  # of fusion.SIZES
     half: bool = False  # bfloat16: twice as fast where the processor has units for it
+    use: tuple[str, ...] = USE  # how the senses meet
 
 
 def fit(
@@ -157,7 +162,7 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(manner.threads)
-    net = FusionNet(SIZES[manner.size])
+    net = FusionNet(SIZES[manner.size], manner.use)
     if lidar is not None:
         wide = Schedule(schedule.seconds, batch=12, crop=schedule.crop)
         warm_start(net.lidar, lidar, next(batches(rides, wide))["raster"])
@@ -207,6 +212,7 @@ def fit(
             state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
             state |= {
                 "size": net.size.name,
+                "use": net.use,
                 "spent": spent + saved - began,
                 "steps": steps,
                 "samples": steps * schedule.batch,

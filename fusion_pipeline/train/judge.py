@@ -16,12 +16,14 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.network import Network
+from fusion_pipeline.detect.painter import without_camera
+from fusion_pipeline.encode.paint import paint as colour
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import iou_bev, nms_bev
 from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.metrics import centre_distance as distance
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, interval
-from fusion_pipeline.operations import DecodeCenter
+from fusion_pipeline.operations import DecodeCenter, RunOnnx
 from fusion_pipeline.train.data import COLS, ROWS
 from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesson
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
@@ -55,13 +57,20 @@ class Judge:
         self._network = Network(model, threads=threads)
         stages = Manifest.beside(model).stages
         self._iou_weight = next((stage.iou_weight for stage in stages if isinstance(stage, DecodeCenter)), 0.0)
+        runs = [(stage.fusion, stage.paint) for stage in stages if isinstance(stage, RunOnnx)]
+        self._fusion = runs[0] if runs else ("hybrid", False)
         self._raster = BevRaster()
         self._rng = np.random.default_rng(0)
         self.names = {spec.name for spec in self._network.inputs}
 
-    def __call__(self, ride: Ride, mix: Mix = (1, 1, 1), late: bool = False) -> Found:
-        """With some of lidar, camera, audio; `late` joins the boxes of two runs instead of what the senses felt."""
-        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix))
+    def __call__(self, ride: Ride, mix: Mix = (1, 1, 1), fusion: str = "", paint: bool = False) -> Found:
+        """With some of lidar, camera, audio; `fusion` and `paint` as in a manifest's onnx stage, "" as in the model's.
+
+        A moment has no set before it: what paints it is its own picture, of a run before.
+        """
+        fusion, paint = (fusion, paint) if fusion else self._fusion
+        paints = (paint or fusion == "early") and bool(mix[0] and mix[1])
+        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, painted=paints))
         inputs = {
             "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
             "cam_bin": item.cam_bin, "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None],
@@ -69,7 +78,11 @@ class Judge:
             "aud_dir": item.aud_dir[None], "present": item.present[None],
         }  # fmt: skip
         given = {name: np.ascontiguousarray(inputs[name]) for name in self.names}
-        if late:
+        if paints:
+            colour(given["lidar_bev"], item.painted, self._network(given)["cam_seg"])
+        if fusion == "early":
+            given = without_camera(given)
+        if fusion == "late":
             alone = [self._network(part) for part in senses_apart(given)]
             out = fused_late(*alone) if len(alone) == 2 else alone[0]
         else:

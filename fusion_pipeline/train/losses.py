@@ -82,3 +82,16 @@ def depth_loss(logits: Tensor, bins: Tensor) -> Tensor:
     picked = chances.gather(1, torch.stack([low, low + 1], 1))
     said = (1 - share) * picked[:, 0] + share * picked[:, 1]
     return -(said * known).sum() / known.sum().clamp(min=1.0)
+
+
+def imitation_loss(pupil: Tensor, teacher: Tensor, where: Tensor) -> Tensor:
+    """How far one sense's features (B, C, h, w) are from another's, which stay as they are, at places (B, 1, h, w).
+
+    Where both look at a thing, what the LiDAR makes of it is what the head can read (after UniDistill, Zhou et al.
+    2023). The error is in units of the teacher's mean size, so that its weight outlives a change of scale.
+    """
+    goal = teacher.detach().float()
+    count = where.sum().clamp(min=1.0)
+    size = (goal.abs().mean(1, keepdim=True) * where).sum() / count + 1e-3
+    gap = functional.smooth_l1_loss(pupil.float() / size, goal / size, reduction="none").mean(1, keepdim=True)
+    return (gap * where).sum() / count

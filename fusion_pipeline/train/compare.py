@@ -1,0 +1,130 @@
+"""Ways in which the senses can meet, each taught alike from the same weights and judged on the same moments.
+
+    python -m fusion_pipeline.train.compare RIDES RUN --from fusion_pipeline/train/fusion_base.npz --seconds 240
+
+Every variant begins with the weights given (concatenation, which they do not hold, as a weighted mean) and learns for
+the same time. RUN/compare.md and RUN/compare.json hold the table: accuracy with and without senses, parameters,
+multiplications and additions of one run, latency of the exported file at one thread. A variant whose row is there
+already is not taught again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusion_pipeline.bench.network import median_ms
+from fusion_pipeline.detect.network import Network
+from fusion_pipeline.train.fit import Schedule
+from fusion_pipeline.train.fusion import FusionNet
+from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, export, manifest
+from fusion_pipeline.train.fusion_fit import Manner, fit
+from fusion_pipeline.train.judge import SUBSETS, Judge, car_ap, held_out, mean_ap
+from fusion_pipeline.train.stored import has_bf16, restored
+
+VARIANTS = {
+    "gates and attention": ("gates", "attention"),
+    "gates": ("gates",),
+    "attention on the mean": ("attention",),
+    "concatenation": ("join",),
+    "mean": (),
+}
+BATCH, RATE, SLOW, MOMENTS = 8, 8e-4, 0.6, 80
+_HEADS = ("meeting", "cars LCA", "cars L", "mAP LCA", "mAP L", "mAP C", "retention", "parameters (M)", "GFLOP",
+          "ms, 1 thread", "moments taught")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Of one variant. Cars: BEV AP@0.7, R40; mAP at 2 m; retention: mean mAP over the 7 subsets of senses / all."""
+
+    name: str
+    cars: float
+    cars_lidar: float
+    mean: float
+    mean_lidar: float
+    mean_camera: float
+    retention: float
+    parameters_m: float
+    gflop: float
+    latency_ms: float
+    samples: int
+
+    def cells(self) -> tuple[str, ...]:
+        """As texts, in the order of the table."""
+        accuracy = (self.cars, self.cars_lidar, self.mean, self.mean_lidar, self.mean_camera)
+        cost = (f"{self.parameters_m:.2f}", f"{self.gflop:.2f}", f"{self.latency_ms:.1f}", str(self.samples))
+        return (self.name, *(f"{value:.1f}" for value in accuracy), f"{self.retention:.3f}", *cost)
+
+
+def gflop_of(net: FusionNet) -> float:
+    """Multiplications and additions of one run with one camera, in billions."""
+    inputs = example()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        ExportedFusion(net).eval()(*(inputs[name] for name in INPUTS))
+    return float(counter.get_total_flops()) / 1e9
+
+
+def taught(rides: Path, run: Path, start: Path, name: str, seconds: float) -> Path:
+    """A variant's checkpoint."""
+    manner = Manner(kept=("audio",), slow=SLOW, use=VARIANTS[name], half=has_bf16())
+    fit(rides, run, Schedule(seconds, BATCH, RATE), None, start, manner)
+    return run / "last.pt"
+
+
+def judged(checkpoint: Path, name: str, cache: Path, count: int) -> Row:
+    """A variant's figures on held-out moments, kept in `cache`."""
+    net, samples = restored(checkpoint)
+    path = checkpoint.with_name("fusion.onnx")
+    export(net, path)
+    path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
+    judge, moments = Judge(path), held_out(cache, count)
+    found = {mix: [judge(moment, mix) for moment in moments] for mix in SUBSETS}
+    means = {mix: mean_ap(moments, out) for mix, out in found.items()}
+    full = means[1, 1, 1]
+    latency, _ = median_ms(Network(path, threads=1), 3.0)
+    return Row(
+        name, car_ap(moments, found[1, 1, 1]), car_ap(moments, found[1, 0, 0]), full, means[1, 0, 0], means[0, 1, 0],
+        sum(means.values()) / len(means) / max(full, 1e-9), sum(p.numel() for p in net.parameters()) / 1e6,
+        gflop_of(net), latency, samples,
+    )  # fmt: skip
+
+
+def table(rows: list[Row]) -> str:
+    """In Markdown."""
+    lines = [_HEADS, ("---",) * len(_HEADS), *(row.cells() for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rides", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--from", dest="start", type=Path, required=True, help="weights that all begin with")
+    parser.add_argument("--seconds", type=float, default=240.0, help="for which each variant learns")
+    parser.add_argument("--moments", type=int, default=MOMENTS, help="held-out ones, to judge on")
+    parser.add_argument("--cache", type=Path, help="where these are kept; RUN/held-out otherwise")
+    options = parser.parse_args()
+    options.run.mkdir(parents=True, exist_ok=True)
+    kept = options.run / "compare.json"
+    rows = [Row(**row) for row in json.loads(kept.read_text(encoding="utf-8"))] if kept.exists() else []
+    for name in VARIANTS:
+        if name in {row.name for row in rows}:
+            continue
+        checkpoint = taught(options.rides, options.run / name.replace(" ", "-"), options.start, name, options.seconds)
+        rows.append(judged(checkpoint, name, options.cache or options.run / "held-out", options.moments))
+        kept.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        (options.run / "compare.md").write_text(table(rows), encoding="utf-8")
+        sys.stdout.write(table(rows[-1:]))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
