@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.train import cache
 from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
 from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
-from fusion_pipeline.train.lessons import SHARES, Lesson, Options, lesson, place
+from fusion_pipeline.train.lessons import SHARES, Lesson, Options, drawn_mix, lesson, place
 from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss, imitation_loss
 from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
@@ -75,8 +76,13 @@ def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
     }  # fmt: skip
 
 
-def batches(rides: Path, schedule: Schedule, skip: int = 0, shares: tuple[float, ...] = SHARES) -> Iterator[Batch]:
-    """Endless batches, prepared by a thread; `skip` changes their order after a restart, `shares` are of the senses."""
+def batches(
+    rides: Path, schedule: Schedule, skip: int = 0, shares: tuple[float, ...] = SHARES, scans: Path | None = None
+) -> Iterator[Batch]:
+    """Endless batches, prepared by a thread; `skip` changes their order after a restart, `shares` are of the senses.
+
+    Lessons with the LiDAR alone come from `scans`, a folder of `train/cache.py`, where it is given.
+    """
     if not any(rides.glob("???????.npz")):
         raise FileNotFoundError(
             f"{rides} holds no rides; fill it with python -m fusion_pipeline.train.rides {rides} 2000000 1000 1"
@@ -85,13 +91,21 @@ def batches(rides: Path, schedule: Schedule, skip: int = 0, shares: tuple[float,
 
     def work() -> None:
         rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
-        options = Options(schedule.crop, shares=shares)
+        lone: list[Path] = []
+
+        def made(path: Path) -> Lesson:
+            mix = drawn_mix(rng, shares)
+            alone = lone and mix == (1, 0, 0)
+            scan = cache.load(lone[int(rng.integers(len(lone)))]) if alone else None
+            return lesson(load(path), raster, rng, Options(schedule.crop, mix=mix), scan)
+
         while True:
+            lone = sorted(scans.glob("???????.npz")) if scans is not None else []
             there = sorted(rides.glob("???????.npz"))
             order = rng.permutation(len(there))[: 400 * schedule.batch]  # then look again for new ones
             for first in range(0, len(order) - schedule.batch + 1, schedule.batch):
                 chosen = order[first : first + schedule.batch]
-                ready.put(collated([lesson(load(there[i]), raster, rng, options) for i in chosen], schedule.crop))
+                ready.put(collated([made(there[i]) for i in chosen], schedule.crop))
 
     threading.Thread(target=work, daemon=True).start()
     while True:
@@ -155,7 +169,7 @@ class Manner:
 
 def fit(
     rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, start: Path | None = None,
-    manner: Manner = Manner(), said: Callable[[float, str], None] = lambda share, text: None,
+    manner: Manner = Manner(), said: Callable[[float, str], None] = lambda share, text: None, scans: Path | None = None,
 ) -> None:  # fmt: skip
     """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint.
     `said` hears of the share of the time and the losses.
@@ -187,7 +201,7 @@ def fit(
         spent, steps = state["spent"], state["steps"]
     began = saved = time.monotonic()
     log: list[list[float]] = []
-    for batch in batches(rides, schedule, steps, manner.shares):
+    for batch in batches(rides, schedule, steps, manner.shares, scans):
         share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate_at(share) * group["factor"]
@@ -233,6 +247,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
     parser.add_argument("--lidar", type=Path, help="an exported LiDAR network to begin with")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--scans", type=Path, help="a folder of train.cache, for lessons with the LiDAR alone")
     parser.add_argument("--from", dest="start", type=Path, help="another checkpoint to begin with")
     parser.add_argument("--keep", nargs="*", default=(), choices=PARTS, help="parts that stay as they are")
     parser.add_argument("--shares", nargs=7, type=float, default=SHARES, help="of LCA LC L C CA LA A")
@@ -243,7 +258,7 @@ def main() -> None:
     schedule = Schedule(options.seconds, options.batch, options.rate)
     manner = Manner(options.threads, tuple(options.keep), tuple(options.shares), options.slow, options.size,
                     options.half)  # fmt: skip
-    fit(options.rides, options.run, schedule, options.lidar, options.start, manner)
+    fit(options.rides, options.run, schedule, options.lidar, options.start, manner, scans=options.scans)
 
 
 if __name__ == "__main__":

@@ -71,22 +71,25 @@ class Options:
     shares: tuple[float, ...] = SHARES  # how often each of MIXES is drawn
 
 
-def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Options = Options()) -> Lesson:
-    """A lesson of a ride."""
-    mix = options.mix or MIXES[int(rng.choice(len(MIXES), p=options.shares))]
+def lesson(
+    ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Options = Options(), scan: Sample | None = None
+) -> Lesson:
+    """A lesson of a ride; for the LiDAR alone another `scan` may take the place of the ride's."""
+    mix = options.mix or drawn_mix(rng, options.shares)
     model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
     fit = _lens(rng) if options.augmented else Fit(1.0, 1.0, 0.0, 0.0)
-    sweeps = bool(mix[0]) and (rng.random() < SENSED or not options.augmented)
-    visible = np.zeros(len(ride.labels), np.int64)
+    sweeps = bool(mix[0]) and scan is None and (rng.random() < SENSED or not options.augmented)
+    own = ride if scan is None else _with_scan(ride, scan)
+    visible = np.zeros(len(own.labels), np.int64)
     if mix[0]:
-        visible = np.maximum(visible, ride.points * (ride.points >= MIN_POINTS))
+        visible = np.maximum(visible, own.points * (own.points >= MIN_POINTS))
     if mix[1]:
         pictured = (ride.pixels >= MIN_PIXELS) & (_in_picture(ride, model, fit) | (not options.augmented))
         visible = np.maximum(visible, np.where(pictured, 10 * MIN_POINTS, 0))
     if not (mix[0] or mix[1]):
         visible[:] = MIN_POINTS - 1  # sound alone says where, not what and how large: neither taught nor punished
     # A thing that no sense sees well enough but one sees a little is neither taught nor punished (see `target`).
-    move, sample, before = moved(ride, visible, rng) if options.augmented else _still(ride, visible)
+    move, sample, before = moved(own, visible, rng) if options.augmented else _still(own, visible)
     if not mix[0]:
         sample = replace(sample, xyz_m=np.zeros((0, 3), np.float32), intensity=np.zeros(0, np.float32),
                          points=visible)  # fmt: skip
@@ -94,7 +97,7 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
     elif not sweeps:
         before = (before[0][:0], before[1][:0])
     whole = target(sample, raster, before, 0.0 if mix[0] else CAMERA_BLUR)
-    paints = options.painted if options.painted is not None else rng.random() < PAINTED
+    paints = options.painted if options.painted is not None else rng.random() < PAINTED and scan is None
     r, c = _corner(rng, options)
     window = slice(r, r + options.crop[0]), slice(c, c + options.crop[1])
     cut = replace(
@@ -121,6 +124,21 @@ def lesson(ride: Ride, raster: BevRaster, rng: np.random.Generator, options: Opt
         _depths(ride, model, fit), events_of(ride), painted,
     )  # fmt: skip
     return backwards(made, options.crop) if options.augmented and rng.random() < BEHIND else made
+
+
+def drawn_mix(rng: np.random.Generator, shares: tuple[float, ...] = SHARES) -> tuple[int, int, int]:
+    """Senses that are there, by chance."""
+    return MIXES[int(rng.choice(len(MIXES), p=shares))]
+
+
+def _with_scan(ride: Ride, scan: Sample) -> Ride:
+    """The ride with another scan and its truth in the place of its own, and no sweeps before."""
+    nothing = np.zeros((0, 3), np.float32)
+    return replace(
+        ride, xyz_m=scan.xyz_m, intensity=scan.intensity, before_m=(nothing, nothing),
+        boxes=scan.boxes.astype(np.float32), labels=scan.labels, points=scan.points,
+        pixels=np.zeros(len(scan.labels), np.int64),
+    )  # fmt: skip
 
 
 def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
