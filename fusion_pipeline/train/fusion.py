@@ -9,7 +9,7 @@ cross-attention lets each part of the grid ask all camera tokens and azimuths by
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,11 @@ class Felt:
     segments: Tensor  # (B, 6, 24, 80)
     events: Tensor  # (B, 8, 72)
     depths: Tensor  # (B, 32, 24, 80) logits
+
+    def without(self, sense: int) -> Felt:
+        """The same, but for one sense that felt nothing."""
+        grids = [grid * (k != sense) for k, grid in enumerate(self.grids)]
+        return replace(self, grids=(grids[0], grids[1], grids[2]))
 
 
 class CameraNet(nn.Module):
@@ -273,9 +278,11 @@ class FusionNet(nn.Module):
         return self.look(weighed.flatten(2)) + self.far(torch.cat([chance, seen.aud_geo], 2))
 
     def meet(self, felt: Felt, seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Heat map logits (B, 5, 2 h, 2 w), trunk (B, 48, ...), coarse (B, 64, h, w) and gates (B, 3, h, w)."""
-        there = seen.present[:, :3].reshape(-1, 3, 1, 1)
-        grids = [grid * there[:, k : k + 1] for k, grid in enumerate(felt.grids)]
+        """Heat map logits (B, 5, 2 h, 2 w), trunk (B, 48, ...), coarse (B, 64, h, w) and gates (B, 3, h, w).
+
+        What was felt by a sense that is absent must be 0, as `feel` leaves it and `Felt.without` makes it.
+        """
+        there, grids = seen.present[:, :3].reshape(-1, 3, 1, 1), felt.grids
         asked = sum(vote(grid) for vote, grid in zip(self.votes, grids, strict=True))
         open_ = torch.cat([there[:, 0:1].expand_as(felt.seen), there[:, 1:2] * felt.seen,
                            there[:, 2:3].expand_as(felt.seen)], 1)  # fmt: skip

@@ -26,7 +26,7 @@ def drops(net: FusionNet, felt: Felt, seen: Seen, logits: Tensor, index: Tensor)
         for sense in range(3):
             present = seen.present.clone()
             present[:, sense] = 0
-            without = net.meet(felt, replace(seen, present=present))[0]
+            without = net.meet(felt.without(sense), replace(seen, present=present))[0]
             alone = (present[:, :3].sum(1) > 0).float()[index[:, 0]]
             columns.append((whole - scores(without) * alone).clamp(min=0) * seen.present[index[:, 0], sense])
         return torch.stack(columns, 1)

@@ -7,6 +7,8 @@ cells of 0.2 m.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,8 +24,8 @@ TURN_MPS = 1.5  # faster than this backwards, and the box is turned round
 
 def bodies(raster: Tensor) -> Tensor:
     """(B, 12, H, W) where something stands 0.4 to 2.3 m high in this sweep, and in the earlier ones."""
-    b, _, h, w = raster.shape
-    now = raster[:, 8:28].reshape(b, 5, 4, h, w).amax(1)
+    # Slice by slice: ONNX Runtime's ReduceMax over an axis in the middle takes five times as long.
+    now = reduce(torch.maximum, (raster[:, first : first + 4] for first in range(8, 28, 4)))
     return torch.cat([now, raster[:, 48:56]], 1)
 
 

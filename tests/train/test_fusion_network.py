@@ -15,13 +15,16 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from fusion_pipeline.detect.network import Network  # noqa: E402
-from fusion_pipeline.encode.grid import ALL_ROUND  # noqa: E402
+from fusion_pipeline.encode.grid import ALL_ROUND, FRONT  # noqa: E402
+from fusion_pipeline.encode.lookup import UNSEEN  # noqa: E402
+from fusion_pipeline.encode.paint import paint  # noqa: E402
 from fusion_pipeline.manifest import Manifest  # noqa: E402
 from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
 from fusion_pipeline.train import fusion_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
-from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place  # noqa: E402
+from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, painted, whole_place  # noqa: E402
 from fusion_pipeline.train.fusion_export import INPUTS, Form, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.losses import imitation_loss  # noqa: E402
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
 from fusion_pipeline.train.slim import slimmed  # noqa: E402
@@ -122,6 +125,7 @@ def test_a_missing_scan_does_not_bend_the_statistics_of_scans(net: FusionNet) ->
     both = {
         name: torch.cat([getattr(one, name)] * 2) if name != "place" else one.place.expand(2, -1, -1, -1)
         for name in Seen.__slots__
+        if name != "painted"
     }
     both["raster"] = torch.cat([one.raster, torch.zeros_like(one.raster)])
     both["present"] = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 0]])
@@ -162,3 +166,39 @@ def test_a_narrower_network_starts_with_the_channels_that_matter(tmp_path: Path)
     example_inputs = seen()
     with torch.no_grad():
         assert torch.isfinite(nano.eval().meet(nano.feel(example_inputs), example_inputs)[0]).all()
+
+
+def test_paint_in_training_is_the_paint_on_the_vehicle() -> None:
+    rng = torch.Generator().manual_seed(8)
+    raster = torch.rand(1, 64, 24, 32, generator=rng)
+    segments = torch.randn(1, 6, 24, 80, generator=rng)
+    rows = torch.randint(0, UNSEEN + 1, (1, 4, 24, 32), generator=rng)
+    live = raster.numpy().copy()
+    paint(live, rows[0].numpy(), segments.numpy())
+    np.testing.assert_allclose(painted(raster, segments, rows).numpy(), live, atol=1e-6)
+
+
+def test_paint_changes_what_the_lidar_feels_and_teaches_the_camera_nothing(net: FusionNet) -> None:
+    rows = torch.randint(0, UNSEEN, (1, 4, *FRONT.shape), generator=torch.Generator().manual_seed(1))
+    plain, coloured = seen(), seen(painted=rows)
+    with torch.no_grad():
+        assert (net.feel(plain).grids[0] != net.feel(coloured).grids[0]).any()
+    net.zero_grad()
+    net.feel(coloured).grids[0].sum().backward()
+    assert net.camera.segment.weight.grad is None
+    net.zero_grad()
+
+
+def test_imitation_pulls_the_pupil_alone_and_only_where_both_look() -> None:
+    torch.manual_seed(4)
+    teacher, pupil = torch.randn(2, 8, 6, 6, requires_grad=True), torch.randn(2, 8, 6, 6, requires_grad=True)
+    where = torch.zeros(2, 1, 6, 6)
+    assert imitation_loss(pupil, teacher, where) == 0
+    where[0, 0, 2, 3] = 1
+    assert imitation_loss(teacher.detach().clone(), teacher, where) == 0
+    imitation_loss(pupil, teacher, where).backward()
+    assert teacher.grad is None
+    assert pupil.grad is not None
+    assert pupil.grad[0, :, 2, 3].abs().sum() > 0
+    pupil.grad[0, :, 2, 3] = 0
+    assert not pupil.grad.any()

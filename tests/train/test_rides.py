@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fusion_pipeline.encode.lookup import UNSEEN
 from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.train import cache
 from fusion_pipeline.train.corruptions import CORRUPTIONS
 from fusion_pipeline.train.lessons import MIN_POINTS, Options, backwards, events_of, lesson, moved
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, load, render, save
@@ -153,3 +156,40 @@ def test_depths_of_a_reframed_picture_lie_on_the_same_things() -> None:
         above = [item.depths[:r, c][item.depths[:r, c] >= 0] for r, c in zip(rows, columns, strict=True)]
         nearer = [item.depths[r, c] <= a.max() + 0.5 for r, c, a in zip(rows, columns, above, strict=True) if len(a)]
         assert np.mean(nearer) > 0.8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_camera_paints_the_things_that_the_scan_sees(seed: int) -> None:
+    item = lesson(ride(seed), BevRaster(), np.random.default_rng(0), replace(FULL, painted=True))
+    thing = np.append(item.classes.ravel(), 5)[item.painted] < 5  # (4, 176, 200)
+    there = item.painted < UNSEEN
+    on, off = [], []
+    for k, (dr, dc) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        rows, columns = np.nonzero(there[k])
+        x, y = (2 * rows + dr + 0.5) * 0.2, (2 * columns + dc + 0.5) * 0.2 - 40.0
+        inside = np.zeros(len(x), bool)
+        for box in item.target.boxes[(item.target.labels == 0)]:
+            along = (x - box[0]) * np.cos(box[6]) + (y - box[1]) * np.sin(box[6])
+            across = (y - box[1]) * np.cos(box[6]) - (x - box[0]) * np.sin(box[6])
+            inside |= (np.abs(along) < 0.4 * box[3]) & (np.abs(across) < 0.4 * box[4])
+        on.append(thing[k][rows, columns][inside])
+        off.append(thing[k][rows, columns][~inside])
+    assert np.concatenate(on).mean() > 0.7 > 0.4 > np.concatenate(off).mean()
+
+
+def test_nothing_paints_without_a_lidar_and_only_where_it_is_wanted() -> None:
+    raster, rng = BevRaster(), np.random.default_rng(0)
+    for options in (replace(FULL, mix=(0, 1, 1), painted=True), replace(FULL, painted=False)):
+        assert (lesson(ride(SEEDS[0]), raster, rng, options).painted == UNSEEN).all()
+
+
+def test_a_scan_takes_the_place_of_the_rides_own() -> None:
+    moment, scan = ride(SEEDS[0]), cache.render(7)
+    item = lesson(moment, BevRaster(), np.random.default_rng(0), replace(FULL, mix=(1, 0, 0)), scan)
+    plain = lesson(moment, BevRaster(), np.random.default_rng(0), replace(FULL, mix=(1, 0, 0)))
+    seen = scan.points >= MIN_POINTS
+    assert set(np.round(item.target.boxes[:, 0], 3)) <= set(np.round(scan.boxes[seen, 0], 3))
+    assert item.present.tolist() == [1, 0, 0, 0]  # no sweeps before
+    np.testing.assert_array_equal(item.depths, plain.depths)  # the picture is still the ride's
+    np.testing.assert_array_equal(item.classes, plain.classes)
+    assert (item.target.raster != plain.target.raster).any()
