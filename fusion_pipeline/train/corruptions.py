@@ -27,8 +27,9 @@ LATE_S = (0.1, 0.2, 0.4)
 VISIBILITY_M = (120.0, 60.0, 30.0)
 EYE_M = 1.75  # height of a rendered moment's LiDAR, about
 FAINTEST = 0.005  # what a sensor that counts reflectance in hundredths may have seen where it says 0
-AIR = (230.0, 222.0, 214.0)  # B, G, R of thick fog by day, as the simulator's
+AIR = (230.0, 222.0, 214.0)  # B, G, R of thick fog by day, as the simulator's; its hue is that of any light
 CELL_PX = 4  # of the grid in which points are looked up from pixels
+UNSEEN = 0.03  # of the picture's width without points, and what is there is held for e times as far away
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,8 @@ def fogged(sight: Sight, seed: int, severity: int) -> Sight:
     """Visibility 120, 60 or 30 m laid over a clear moment, by the laws that the simulator follows.
 
     An echo that is too weak after its way there and back is lost, or is one of droplets near by. A pixel fades to grey
-    by Koschmieder's law, as far away as the LiDAR's point next to it in the picture.
+    by Koschmieder's law, as far away as the LiDAR's point next to it in the picture, and farther far from any, as the
+    sky is; the fog is as bright as the brightest twentieth of the picture.
     """
     rng, extinction = _rng(seed, severity), Weather(VISIBILITY_M[severity]).extinction_per_m
     eye = np.asarray([0, 0, sight.eye_m], np.float32)
@@ -106,7 +108,8 @@ def fogged(sight: Sight, seed: int, severity: int) -> Sight:
 
     def veiled(picture: Floats) -> Array:
         clear = np.exp(-extinction * away)[..., None]
-        return picture * clear + np.asarray(AIR) * (1 - clear)
+        air = np.asarray(AIR) / np.mean(AIR) * np.percentile(picture.mean(axis=2), 95)
+        return picture * clear + air * (1 - clear)
 
     return _thinned(replace(_repictured(sight, veiled), xyz_m=xyz, intensity=light), ~lost | echo)
 
@@ -206,7 +209,7 @@ def _repictured(sight: Sight, change: Callable[[Floats], Array]) -> Sight:
 
 
 def _distances(sight: Sight) -> Floats:
-    """(H, W) metres from the camera to the point that is next to each pixel in the picture; 1e9 without points."""
+    """(H, W) metres from the camera to the point next to each pixel, more far from any; 1e9 without points."""
     height, width = sight.picture.shape[:2]
     pose = Pose(sight.camera[:3, :3], sight.camera[:3, 3]).inverse()
     local = pose.apply(sight.xyz_m.astype(np.float64))
@@ -219,8 +222,10 @@ def _distances(sight: Sight) -> Floats:
     known = np.isfinite(grid)
     if not known.any():
         return np.full((height, width), 1e9, np.float32)
-    _, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
-                                                labelType=cv2.DIST_LABEL_PIXEL)  # fmt: skip
+    gap, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
+                                                  labelType=cv2.DIST_LABEL_PIXEL)  # fmt: skip
     table = np.zeros(int(labels.max()) + 1, np.float32)
     table[labels[known]] = grid[known]
-    return np.asarray(cv2.resize(table[labels], (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    near = cv2.erode(table[labels], np.ones((3, 3), np.uint8))  # what is seen through windows is behind them
+    near *= np.exp(gap * np.float32(CELL_PX / (UNSEEN * width)))
+    return np.asarray(cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
