@@ -40,7 +40,10 @@ def evaluate(
     ] = "",
     frames: Annotated[int, typer.Option("--frames", help="Simulated moments.", min=4)] = 240,
     drives: Annotated[int, typer.Option("--drives", help="Simulated drives to track and to listen to.", min=0)] = 4,
-    robust: Annotated[int, typer.Option("--robust", help="Moments that go through every corruption.", min=0)] = 0,
+    robust: Annotated[
+        int,
+        typer.Option("--robust", help="Moments, and KITTI frames, at most, that go through every corruption.", min=0),
+    ] = 0,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Where simulated moments are kept.", show_default=False)
     ] = None,
@@ -61,8 +64,9 @@ def evaluate(
 
     KITTI: average precision (40 recalls) of cars, pedestrians and cyclists from above and in space, by level and
     distance, with 95 % intervals and n, beside LiDAR alone and camera alone; whether scores are chances; where the
-    camera helps. A folder with label_2, calib, velodyne and image_2 will do, or a raw drive with its tracklets; what is
-    missing is named.
+    camera helps; what is left with one sense and, with --robust, when sensors go wrong (ten kinds at three severities,
+    as far as recorded frames allow; what they do not is said). A folder with label_2, calib, velodyne and image_2 will
+    do, or a raw drive with its tracklets; what is missing is named.
     Simulated: accuracy of all classes, missing senses, attribution, calibration, sounds, tracks, robustness.
     """
     from rich.console import Console
@@ -152,8 +156,9 @@ class _Asked:
         from fusion_pipeline.evaluate import kitti
         from fusion_pipeline.evaluate.pictures import worst_kitti, write_failures
 
-        with progress(f"{model.name}, KITTI frames", kitti.steps(model, folder)) as advance:
-            found, judged = kitti.evaluated(model, folder, advance)
+        robust = self._extent.robust
+        with progress(f"{model.name}, KITTI frames", kitti.steps(model, folder, robust)) as advance:
+            found, judged = kitti.evaluated(model, folder, advance, robust)
         if self._pictures is not None:
             write_failures(
                 self._drawn(model), ((f"kitti_{one.name}", one.image()) for one in worst_kitti(judged, WORST))

@@ -30,6 +30,8 @@ LIMITS = """\
 * From above and in space the benchmark's rules excuse nothing by DontCare regions, and neither do the tables.
 * KITTI has no sound. What is said of sounds, their directions and hidden sirens is seen in simulation alone.
 * Each KITTI frame is judged alone. Earlier sweeps, which give velocities, and tracks are judged in simulation alone.
+* Corruptions of real frames are done to the recording: fog and snow by formulas, late pictures only where a drive has
+  earlier ones. What the frames did not allow stands in the row of kinds; the mean is over the others.
 * The grid reaches 70.4 m ahead and 40 m to both sides of the sensors; nothing is found behind.
 * Scores are chances and sigmas are errors where the world is like the simulation; the rows on calibration say how far
   they are from it on real frames. `fusion adapt` measures the normalisations anew on your own sensors, without labels.

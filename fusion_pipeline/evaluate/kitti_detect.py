@@ -12,6 +12,7 @@ from fusion_pipeline.logs.kitti_files import CAMERA, read_picture, read_scan
 from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.messages import CameraFrame, Detections, Header, LidarScan, SensorSet
 from fusion_pipeline.operations import BevRasterize, ImageResize, LiftToBoxes
+from fusion_pipeline.rig import Rig
 
 LEAST = 0.02  # scores below it end no precision-recall curve that matters
 PERIOD_NS, INSTANT_NS = 103_100_000, 1_000_000_000
@@ -34,11 +35,15 @@ ALL, LIDAR_ALONE, CAMERA_ALONE = (
 
 def senses_of(manifest: Manifest) -> tuple[Senses, ...]:
     """All that a model has, then, of one that takes in both, each alone."""
+    taken = taken_by(manifest)
+    lifts = any(isinstance(stage, LiftToBoxes) for stage in manifest.stages)  # which needs both at once
+    return (ALL, LIDAR_ALONE, CAMERA_ALONE) if taken.lidar and taken.camera and not lifts else (ALL,)
+
+
+def taken_by(manifest: Manifest) -> Senses:
+    """Those that the model takes in."""
     kinds = {type(stage) for stage in manifest.stages}
-    lidar, camera = BevRasterize in kinds, ImageResize in kinds
-    if LiftToBoxes in kinds or not (lidar and camera):
-        return (ALL,)  # lifting needs both at once
-    return ALL, LIDAR_ALONE, CAMERA_ALONE
+    return Senses("what the model takes", bool(kinds & {BevRasterize, LiftToBoxes}), ImageResize in kinds)
 
 
 class Detector:
@@ -51,22 +56,26 @@ class Detector:
 
     def __call__(self, frame: LabelledFrame, senses: Senses = ALL) -> Detections:
         """What is found. Raises ValueError where a file of the frame is damaged."""
-        inference = self._for(frame)
-        inference.forget()
-        lidars: tuple[LidarScan, ...] = ()
-        cameras: tuple[CameraFrame, ...] = ()
+        scan = picture = None
         if senses.lidar and frame.scan is not None:
-            lidars = (read_scan(frame.scan, INSTANT_NS - PERIOD_NS // 2, PERIOD_NS),)
+            scan = read_scan(frame.scan, INSTANT_NS - PERIOD_NS // 2, PERIOD_NS)
         if senses.camera and frame.picture is not None:
-            cameras = (read_picture(frame.picture, CAMERA, INSTANT_NS, INSTANT_NS),)
+            picture = read_picture(frame.picture, CAMERA, INSTANT_NS, INSTANT_NS)
+        return self.looking(frame.calibration.rig("kitti"), scan, picture)
+
+    def looking(self, rig: Rig, scan: LidarScan | None, picture: CameraFrame | None) -> Detections:
+        """What is found in a scan and a picture of INSTANT_NS."""
+        inference = self._for(rig)
+        inference.forget()
+        lidars, cameras = (() if scan is None else (scan,)), (() if picture is None else (picture,))
         return inference(SensorSet(Header("set", INSTANT_NS, INSTANT_NS), lidars, cameras))
 
-    def _for(self, frame: LabelledFrame) -> Inference:
-        calibration = frame.calibration
-        key = calibration.projection.tobytes() + calibration.rectified_from_velo.matrix.tobytes()
-        key += repr(calibration.size_px).encode()
+    def _for(self, rig: Rig) -> Inference:
+        mount = rig.cameras[CAMERA]
+        key = mount.vehicle_from_sensor.matrix.tobytes() + mount.model.matrix.tobytes()
+        key += repr((mount.model.width_px, mount.model.height_px)).encode()
         if key not in self._loaded:
-            self._loaded[key] = Inference.load(self._model, calibration.rig("kitti"), LEAST, threads=self._threads)
+            self._loaded[key] = Inference.load(self._model, rig, LEAST, threads=self._threads)
             if len(self._loaded) > KEPT:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)

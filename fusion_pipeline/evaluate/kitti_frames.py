@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from fusion_pipeline.logs.pictures import picture_size
 from fusion_pipeline.logs.reader import FormError, LogError
 
 DEPTH = 4
+EARLIER = 4  # pictures, 0.1 s apart, that a frame of a drive may say came before it
 SITE = "https://www.cvlibs.net/datasets/kitti/"
 OBJECT_SITE, RAW_SITE = f"{SITE}eval_object.php?obj_benchmark=3d", f"{SITE}raw_data.php"
 SIZE_PX = (1242, 375)  # of pictures that are not there
@@ -58,6 +60,7 @@ class LabelledFrame:
     picture: Path | None
     calibration: Calibration
     truth: Truth
+    earlier: tuple[Path, ...] = ()  # of a drive: the pictures before this one without a gap, the latest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +155,10 @@ def _drive(place: Path, frames: list[LabelledFrame], missing: list[str]) -> None
     short = place.name.removesuffix("_sync").rpartition("_drive_")[2]
     for number, truth in truths.items():
         if number in scans or number in pictures:
+            back = takewhile(pictures.__contains__, range(number - 1, number - 1 - EARLIER, -1))
+            earlier = tuple(pictures[k] for k in back)
             frames.append(LabelledFrame(f"{short}/{number}", scans.get(number), pictures.get(number), calibration,
-                                        truth))  # fmt: skip
+                                        truth, earlier))  # fmt: skip
 
 
 def _lacking(folder: Path, form: str, lacking: set[int], of: int, why: str) -> Iterator[str]:

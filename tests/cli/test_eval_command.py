@@ -26,13 +26,16 @@ def test_tables_plots_pictures_json_and_card(kitti: Path, tmp_path: Path, capsys
     (kitti / "image_2" / "000001.png").unlink()
     places = ("--out", "a.json", "--plots", "plots", "--pictures", "worst", "--card", "card.md")
     where = [str(tmp_path / name) if not name.startswith("--") else name for name in places]
-    assert run(["eval", str(kitti), *MODEL, *where, "--markdown"]) == 0
+    assert run(["eval", str(kitti), *MODEL, *where, "--robust", "1", "--markdown"]) == 0
     shown = capsys.readouterr()
     assert "| cars BEV AP@0.7, moderate |" in shown.out
+    assert "under corruption; 2 labelled frames, each alone, without earlier sweeps; 1 of them under" in shown.out
+    assert "| kinds of corruption that these frames allow; left out: fewer beams in all frames: " in shown.out
     assert "missing: " in shown.err
     assert "image_2: 1 of 2 labelled frames are missing (000001): the camera" in shown.err
     assert (tmp_path / "plots" / "kitti_cars_bev_0.7.png").is_file()
     first = (tmp_path / "card.md").read_text()
+    assert "| kinds of corruption that these frames allow; left out: fewer beams" in first
     # the same again of the figures alone
     assert run(["eval", str(tmp_path / "a.json"), "--card", str(tmp_path / "card.md"), "--json"]) == 0
     assert (tmp_path / "card.md").read_text() == first

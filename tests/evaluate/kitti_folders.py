@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fusion_pipeline.messages import Boxes, Detections, Header
+
+CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
 LIDAR_M = 1.73
 TR = "0 -1 0 0 0 0 -1 0 1 0 0 0"  # camera axes: right, down, ahead; the camera sits at the Velodyne
 P2 = "700 0 620 0 0 700 187 0 0 0 1 0"
@@ -31,10 +34,24 @@ def scan(path: Path, seed: int = 0) -> None:
     np.column_stack([points, np.full(len(points), 0.3)]).astype(np.float32).tofile(path)
 
 
-def picture(path: Path) -> None:
+def beam_scan(path: Path) -> None:
+    """64 beams of 500 points in a file's order, over bare ground and on the back of the car, in a wide wall at 50 m."""
+    elevation = np.deg2rad(np.concatenate([2.0 - np.arange(32) / 3, -8.83 - np.arange(32) / 2]))
+    turn = (np.arange(500) + 0.5) / 500 * 2 * np.pi
+    ahead, left, up = (np.cos(elevation)[:, None] * np.cos(turn), np.cos(elevation)[:, None] * np.sin(turn),
+                       np.broadcast_to(np.sin(elevation)[:, None], (64, 500)))  # fmt: skip
+    away = np.minimum(np.where(up < 0, -LIDAR_M / np.minimum(up, -1e-9), np.inf), 50.0)
+    to_car = np.where(ahead > 0, 18.0 / np.maximum(ahead, 1e-9), 1e9)
+    hit = (to_car < away) & (left * to_car > 1.1) & (left * to_car < 2.9) & (up * to_car < -0.2)
+    points = np.stack([ahead, left, up], axis=2) * np.where(hit, to_car, away)[..., None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.concatenate([points, np.full((64, 500, 1), 0.3)], axis=2).astype(np.float32).tofile(path)
+
+
+def picture(path: Path, grey: int = 120) -> None:
     """375 x 1242, grey."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((375, 1242, 3), 120, np.uint8))
+    cv2.imwrite(str(path), np.full((375, 1242, 3), grey, np.uint8))
 
 
 def objects(folder: Path, count: int = 2) -> Path:
@@ -60,3 +77,16 @@ def drive(day: Path) -> Path:
     (day / "calib_cam_to_cam.txt").write_text(f"S_rect_02: 1242 375\nR_rect_00: 1 0 0 0 1 0 0 0 1\nP_rect_02: {P2}\n")
     (day / "calib_velo_to_cam.txt").write_text("R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n")
     return folder
+
+
+def found(*rows: tuple[float, float, int, float]) -> Detections:
+    """Detections of (x, y, label, score), 4 x 1.8 x 1.5 m."""
+    n = len(rows)
+    table = np.asarray(rows, np.float32).reshape(-1, 4)
+    boxes = Boxes(
+        np.column_stack([table[:, :2], np.full(n, 0.8)]).astype(np.float32),
+        np.tile(np.asarray([4.0, 1.8, 1.5], np.float32), (n, 1)), np.zeros(n, np.float32), np.zeros((n, 2), np.float32),
+        table[:, 3].copy(), table[:, 2].astype(np.int64), np.full((n, 8), 0.1, np.float32),
+        np.tile(np.asarray([0.75, 0.25, 0.0], np.float32), (n, 1)), np.full(n, -1, np.int64),
+    )  # fmt: skip
+    return Detections(Header("detections", 0, 0), CLASSES, boxes)

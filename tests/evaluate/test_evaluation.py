@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from kitti_folders import objects
+from kitti_folders import found, objects
 
 from fusion_pipeline.bench.report import Figure, markdown, ranged
 from fusion_pipeline.dashboard.plots import draw_chart
@@ -20,25 +20,10 @@ from fusion_pipeline.evaluate.kitti_frames import EvaluationError, find
 from fusion_pipeline.evaluate.kitti_judge import Judged, look, sureness
 from fusion_pipeline.evaluate.pictures import worst_kitti, write_charts, write_failures
 from fusion_pipeline.manifest import SHIPPED, Manifest
-from fusion_pipeline.messages import Boxes, Detections, Header
 from fusion_pipeline.metrics import kitti
 from fusion_pipeline.metrics.charts import Chart, Series
 
-CLASSES = ("car", "truck", "pedestrian", "two-wheeler", "other")
 LIDAR_MODEL = SHIPPED / "lidar_bev.onnx"
-
-
-def found(*rows: tuple[float, float, int, float]) -> Detections:
-    """Detections of (x, y, label, score), 4 x 1.8 x 1.5 m."""
-    n = len(rows)
-    table = np.asarray(rows, np.float32).reshape(-1, 4)
-    boxes = Boxes(
-        np.column_stack([table[:, :2], np.full(n, 0.8)]).astype(np.float32),
-        np.tile(np.asarray([4.0, 1.8, 1.5], np.float32), (n, 1)), np.zeros(n, np.float32), np.zeros((n, 2), np.float32),
-        table[:, 3].copy(), table[:, 2].astype(np.int64), np.full((n, 8), 0.1, np.float32),
-        np.tile(np.asarray([0.75, 0.25, 0.0], np.float32), (n, 1)), np.full(n, -1, np.int64),
-    )  # fmt: skip
-    return Detections(Header("detections", 0, 0), CLASSES, boxes)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from fusion_pipeline.encode.lookup import UNSEEN
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train import cache
-from fusion_pipeline.train.corruptions import CORRUPTIONS
+from fusion_pipeline.train.corruptions import CORRUPTIONS, fog, fogged, of_ride
 from fusion_pipeline.train.lessons import MIN_POINTS, Options, backwards, events_of, lesson, moved
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, load, render, save
 
@@ -193,3 +193,16 @@ def test_a_scan_takes_the_place_of_the_rides_own() -> None:
     np.testing.assert_array_equal(item.depths, plain.depths)  # the picture is still the ride's
     np.testing.assert_array_equal(item.classes, plain.classes)
     assert (item.target.raster != plain.target.raster).any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fog_laid_over_a_clear_moment_is_much_like_fog_that_is_rendered(seed: int) -> None:
+    clear = ride(seed)
+    assert clear.conditions[0] == 0
+    for severity in (0, 2):
+        laid, rendered = of_ride(fogged)(clear, seed, severity), fog(clear, seed, severity)
+        far = [int((np.linalg.norm(one.xyz_m - [0, 0, 1.75], axis=1) > 20).sum()) for one in (clear, laid, rendered)]
+        assert far[1] == pytest.approx(far[2], rel=0.25)
+        assert far[1] < 0.9 * far[0]
+        laid_px, rendered_px, clear_px = (one.picture().astype(np.float64) for one in (laid, rendered, clear))
+        assert np.abs(laid_px - rendered_px).mean() < 0.35 * np.abs(clear_px - rendered_px).mean()
