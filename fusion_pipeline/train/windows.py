@@ -201,7 +201,7 @@ def render(number: int) -> dict[str, Array]:
     rng = np.random.default_rng([number, 5])
     family = scenario(FAMILIES[number % len(FAMILIES)])
     drive = family.build(FIRST_SEED + number, True)
-    found = []
+    found: list[tuple[Response, Floats]] = []
     for _ in range(STRETCHES):
         begin = float(rng.uniform(0.6, family.seconds - (LOOKS - 1) * LOOK_S))
         found += Stretch(drive, drawn_array(rng), begin, rng).windows(rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from fusion_pipeline.arrays import Floats
 from fusion_pipeline.encode.audio import Response
 from fusion_pipeline.train import ears, windows
 from fusion_pipeline.train.fusion import AudioNet
+from fusion_pipeline.train.rides import drawn_array
 from fusion_pipeline.train.windows import joined, siren_row, taught
+from fusion_pipeline.world.scenarios import scenario
 
 
 def response(level_db: float, rows: int = 16, way: int = 0) -> Response:
@@ -75,13 +78,14 @@ def test_the_same_steps_give_the_same_ears() -> None:
 def test_ears_reach_stored_weights_and_states_and_files_of_their_own(tmp_path: Path) -> None:
     own = trained()
     name, value = next(iter(own.state_dict().items()))
-    np.savez(tmp_path / "w.npz", **{f"audio.{name}": np.zeros(value.shape, np.float16), "camera.x": np.ones(2)})
+    stored: dict[str, Any] = {f"audio.{name}": np.zeros(value.shape, np.float16), "camera.x": np.ones(2)}
+    np.savez(tmp_path / "w.npz", **stored)
     torch.save({"net": {}, "mean": {}, "samples": 3}, tmp_path / "c.pt")
     for target in ("w.npz", "c.pt", "ears.pt"):
         ears.graft(tmp_path / target, own)
-    with np.load(tmp_path / "w.npz") as stored:
-        np.testing.assert_array_equal(stored[f"audio.{name}"], value.numpy().astype(np.float16))
-        assert stored["camera.x"].sum() == 2
+    with np.load(tmp_path / "w.npz") as file:
+        np.testing.assert_array_equal(file[f"audio.{name}"], value.numpy().astype(np.float16))
+        assert file["camera.x"].sum() == 2
     state = torch.load(tmp_path / "c.pt")
     assert torch.equal(state["mean"][f"module.audio.{name}"], value)
     assert state["samples"] == 3
@@ -102,9 +106,9 @@ def test_batches_take_from_windows_and_rides_alike(tmp_path: Path) -> None:
 
 def test_what_is_rendered_teaches_sirens_and_fits_its_shard() -> None:
     rng = np.random.default_rng(0)
-    drive = windows.scenario("crossing_occluded_siren").build(windows.FIRST_SEED, True)
+    drive = scenario("crossing_occluded_siren").build(windows.FIRST_SEED, True)
     looks: list[tuple[Response, Floats]] = []
     while not any(goal[windows.SIREN].max() > 0.9 for _, goal in looks):  # now and then the siren is left out
-        looks = list(windows.Stretch(drive, windows.drawn_array(rng), 7.5, rng).windows(rng))
+        looks = list(windows.Stretch(drive, drawn_array(rng), 7.5, rng).windows(rng))
     assert len(looks) == windows.LOOKS
     assert all(goal.shape == (8, 72) and goal.min() >= -1 and goal.max() <= 1 for _, goal in looks)

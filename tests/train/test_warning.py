@@ -6,7 +6,7 @@ import numpy as np
 
 from fusion_pipeline.train.warning import Drive, lead_times
 
-SECONDS = np.arange(10) * 0.2
+SECONDS = np.arange(10, dtype=np.float64) * 0.2
 
 
 def drive(scores: list[float], seen_s: float = 1.0) -> Drive:
