@@ -50,10 +50,12 @@ def listened(model: Path, rig: Rig, name: str, seed: int, advance: Callable[[int
     }  # fmt: skip
     siren = next((source for source in drive.sounds if source.name.startswith("siren")), None)
     times = np.arange(0.6, family.seconds - 0.1, STEP_S)
+    ends = np.round(times * RATE_HZ).astype(int)
+    first = int(ends[0]) - WINDOW
+    pcm = field.pcm(first, int(ends[-1]) - first)  # looks overlap: all of it once is less than each look by itself
     scores, misses, seen = [], [], np.inf
-    for seconds in times:
-        chunk = AudioChunk(Header("audio", 0, 0), RATE_HZ, field.pcm(round(seconds * RATE_HZ) - WINDOW, WINDOW))
-        response = steered(chunk)
+    for seconds, end in zip(times, ends - first, strict=True):
+        response = steered(AudioChunk(Header("audio", 0, 0), RATE_HZ, pcm[end - WINDOW : end]))
         found = network({**inputs, "audio_srp": response.srp, "audio_level": response.level_db[None]})
         logits = found["audio_events"][SIREN].astype(np.float64)
         scores.append(1 / (1 + np.exp(-logits.max())))
@@ -73,12 +75,13 @@ def listened(model: Path, rig: Rig, name: str, seed: int, advance: Callable[[int
 def lead_times(sirens: list[Drive], silent: list[Drive]) -> tuple[Doubles, float]:
     """Seconds by which each siren is announced before it is seen, and the threshold that has PRECISION.
 
-    An announcement is right where a siren sounds; drives without one say how often it is wrong. It must last for two
-    looks, and the lead is at most what the drive had before line of sight.
+    An announcement is right where a siren sounds that is not seen yet (one in plain sight would excuse ghosts); drives
+    without one say how often it is wrong. It must last for two looks, and the lead is at most what the drive had before
+    line of sight. Where no threshold has the precision it is infinite, and so are the leads, below zero.
     """
-    right = np.concatenate([_lasting(drive.scores) for drive in sirens])
+    right = np.concatenate([_lasting(drive.scores)[drive.seconds[1:] < drive.seen_s] for drive in sirens])
     wrong = np.concatenate([_lasting(drive.scores) for drive in silent]) if silent else np.zeros(0)
-    threshold = 0.5
+    threshold = np.inf
     for candidate in np.linspace(0.05, 0.95, 91):
         hits, ghosts = (right >= candidate).sum(), (wrong >= candidate).sum()
         if hits and hits / (hits + ghosts) >= PRECISION:
