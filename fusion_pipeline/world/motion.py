@@ -6,8 +6,9 @@ of laps by then, so nothing jumps: a track adds `shift_m` for every period that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -48,11 +49,15 @@ class Track:
     shift_m: Doubles  # (3,) how far a period carries it
     turn_rad: float = 0.0
     periodic: bool = True
+    _rows: Doubles = field(init=False, repr=False)  # (K, 4) positions and yaws
+    _carried: Doubles = field(init=False, repr=False)  # (4,) shift and turn
 
     def __post_init__(self) -> None:
         require_shape("track.positions_m", self.positions_m, None, 3)
         require_shape("track.yaws_rad", self.yaws_rad, len(self.positions_m))
         require_shape("track.shift_m", self.shift_m, 3)
+        object.__setattr__(self, "_rows", np.concatenate([self.positions_m, self.yaws_rad[:, None]], axis=1))
+        object.__setattr__(self, "_carried", np.append(self.shift_m, self.turn_rad))
 
     @property
     def period_s(self) -> float:
@@ -110,7 +115,13 @@ class Track:
 
     def at(self, time_s: float) -> State:
         """State at any time, also negative or beyond the period."""
-        values, rates = self.sample(np.array([time_s]))
+        count, whole = len(self._rows), math.floor(time_s / STEP_S)
+        lap, first = divmod(whole - 1, count)
+        if first + 4 > count:  # across the seam
+            values, rates = self.sample(np.array([time_s]))
+        else:
+            knots = self._rows[first : first + 4] + (float(lap) * self._carried if self.periodic else 0.0)
+            values, rates = _between(np.array([time_s / STEP_S - whole]), knots[None])
         return State(values[0, :3], float(values[0, 3]), rates[0, :3], float(rates[0, 3]))
 
     def sample(self, times_s: Doubles) -> tuple[Doubles, Doubles]:
@@ -118,30 +129,36 @@ class Track:
         index = times_s / STEP_S
         whole = np.floor(index)
         f = index - whole
-        knots = self._knots(whole.astype(np.int64)[:, None] + np.arange(-1, 3))  # (K, 4, 4)
-        powers = np.stack([np.ones_like(f), f, f * f, f**3], axis=1) @ _CATMULL.T
-        slopes = np.stack([np.zeros_like(f), np.ones_like(f), 2 * f, 3 * f * f], axis=1) @ _CATMULL.T / STEP_S
-        return np.einsum("kn,knd->kd", powers, knots), np.einsum("kn,knd->kd", slopes, knots)
+        return _between(f, self._knots(whole.astype(np.int64)[:, None] + np.arange(-1, 3)))
 
     def _knots(self, index: NDArray[np.int64]) -> Doubles:
         count = len(self.positions_m)
         if not self.periodic:
             return self._within(index, count)
         lap, sample = np.divmod(index, count)
-        moved = self.positions_m[sample] + lap[..., None] * self.shift_m
-        return np.concatenate([moved, (self.yaws_rad[sample] + lap * self.turn_rad)[..., None]], axis=-1)
+        return np.asarray(self._rows[sample] + lap[..., None] * self._carried, np.float64)
 
     def _within(self, index: NDArray[np.int64], count: int) -> Doubles:
         """Knots that never reach into another period: beyond its ends a track goes straight on."""
         local = index - (index[:, 1] // count * count)[:, None]
         inside = np.clip(local, 0, count - 1)
         inner = np.clip(inside + np.sign(inside - local), 0, count - 1)
-        rows = np.concatenate([self.positions_m, self.yaws_rad[:, None]], axis=1)
+        rows = self._rows
         beyond = np.abs(local - inside)[..., None]
         return np.asarray(rows[inside] + beyond * (rows[inside] - rows[inner]), np.float64)
 
 
 _CATMULL = np.array([[0.0, -0.5, 1.0, -0.5], [1.0, 0.0, -2.5, 1.5], [0.0, 0.5, 2.0, -1.5], [0.0, 0.0, -0.5, 0.5]])
+
+
+def _between(f: Doubles, knots: Doubles) -> tuple[Doubles, Doubles]:
+    """Values and rates (K, 4) at the shares `f` (K,) of the way between the middle two of knots (K, 4, 4)."""
+    powers = np.empty((len(f), 4))
+    slopes = np.empty((len(f), 4))
+    powers[:, 0], powers[:, 1], powers[:, 2], powers[:, 3] = 1.0, f, f * f, f**3
+    slopes[:, 0], slopes[:, 1], slopes[:, 2], slopes[:, 3] = 0.0, 1.0, 2 * f, 3 * f * f
+    powers, slopes = powers @ _CATMULL.T, slopes @ _CATMULL.T / STEP_S
+    return np.einsum("kn,knd->kd", powers, knots), np.einsum("kn,knd->kd", slopes, knots)
 
 
 def nearest_image(offset_x_m: float, ring_m: float) -> float:
