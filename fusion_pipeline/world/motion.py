@@ -167,7 +167,8 @@ _NOWHERE = np.zeros(4)
 def _between(rows: Any, first: int, carried: Any, f: float, cube: float, values: Any, rates: Any) -> None:
     """One row of `Track.sample`: the same sums in the same order, a tenth of the time.
 
-    Fills values and rates (4,) at the share `f` of the way between rows `first + 1` and `first + 2`, moved by `carried`.
+    Fills values and rates (4,) at the share `f` of the way between rows `first + 1` and `first + 2`, moved
+    by `carried`.
     """
     values[:], rates[:] = 0.0, 0.0
     for knot in range(4):
@@ -201,3 +202,8 @@ class Herd:
 def nearest_image(offset_x_m: float, ring_m: float) -> float:
     """The x distance on a ring street of length `ring_m`, the short way round; unchanged where `ring_m` is 0."""
     return offset_x_m - ring_m * round(offset_x_m / ring_m) if ring_m > 0 else offset_x_m
+
+
+def nearest_images(offsets_x_m: Doubles, ring_m: float) -> Doubles:
+    """The same of many (N,)."""
+    return offsets_x_m - ring_m * np.round(offsets_x_m / ring_m) if ring_m > 0 else offsets_x_m

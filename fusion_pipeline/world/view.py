@@ -12,7 +12,7 @@ from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.world.drive import Body, Drive
 from fusion_pipeline.world.materials import table
 from fusion_pipeline.world.meshes import Mesh
-from fusion_pipeline.world.motion import State, nearest_image
+from fusion_pipeline.world.motion import Herd, State, nearest_image, nearest_images
 from fusion_pipeline.world.surfaces import RayGrid, Surfaces
 
 BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
@@ -31,6 +31,16 @@ class _Part:
     middle_m: float
     radius_m: float
     bound_m: float  # no corner is farther from the origin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """The vehicle and a view's sensor at one time of the drive."""
+
+    seconds: float
+    ego: State
+    world_from_vehicle: Pose
+    axes_from_world: Pose
 
 
 class View:
@@ -54,12 +64,16 @@ class View:
         self._sides: tuple[tuple[float, float], ...] = tuple((float(a), float(b)) for a, b in self._edges)
         passes = table("passes") * np.float32(glass)
         self._parts, bodies = _parts(drive, passes)
-        self._parts_of: dict[int, list[_Part]] = {}
-        for part in self._parts:
-            self._parts_of.setdefault(part.actor, []).append(part)
-        self._bounds: Doubles = np.asarray(
-            [max((part.bound_m for part in self._parts_of.get(n, ())), default=0.0) for n in range(len(drive.actors))]
+        self._blocks = [part for part in self._parts if part.actor == SCENERY]
+        self._bodies = [part for part in self._parts if part.actor != SCENERY]  # in the order of drive.actors
+        self._middles_m: Doubles = np.asarray([part.middle_m for part in self._blocks], np.float64)
+        self._block_bounds, self._bounds = (
+            np.asarray([max(part.bound_m, part.radius_m) for part in parts], np.float64)
+            for parts in (self._blocks, self._bodies)
         )
+        self._herd: Herd | None = None  # of those views alone that are asked where all are
+        self._moment: Moment | None = None  # the last that was asked for
+        self.drawn: list[int] = []  # actors that were in the field at the last look
         self.materials: Ints = np.concatenate([body.mesh.materials for body in bodies]).astype(np.int64)
         self.colours: Floats = np.concatenate([body.colours for body in bodies])
         self.actors: Ints = np.repeat([p.actor for p in self._parts], [len(p.corners_m) for p in self._parts])
@@ -74,78 +88,90 @@ class View:
 
         `only`: the actors that can be in the field, where the caller knows.
         """
-        axes_from_world = self.axes_from_world(self.drive.ego.at(seconds).world_from_body)
-        return self.look_from(seconds, axes_from_world.inverse(), salt, only)
+        if only is None:
+            only = self.in_field(self.places(seconds), seconds, SLACK_M).tolist()
+        return self.look_from(seconds, self.at(seconds).axes_from_world.inverse(), salt, only)
 
     def look_from(
         self, seconds: float, world_from_axes: Pose, salt: int = 0, only: Collection[int] | None = None
     ) -> Pose:
         """The same from any place; things of a ring street are drawn where they are nearest to the vehicle."""
-        ego = self.drive.ego.at(seconds)
-        axes_from_world = world_from_axes.inverse()
+        moment, axes_from_world = self.at(seconds), world_from_axes.inverse()
         self.surfaces.clear()
-        for part in self._parts:
-            if part.actor == SCENERY:
-                x = ego.position_m[0] + nearest_image(part.middle_m - float(ego.position_m[0]), self.drive.ring_m)
-                at, yaw = np.asarray([x, 0.0, 0.0]), 0.0
-            elif only is not None and part.actor not in only:
-                continue
-            else:
-                at, yaw = self._place(part.actor, seconds, ego)
-            turn = self._draw(part, at, yaw, axes_from_world, self.surfaces, salt)
-            if turn is not None and part.actor != SCENERY:
+        self._draw_scenery(float(moment.ego.position_m[0]), axes_from_world, salt)
+        self.drawn = []
+        for actor in range(len(self._bodies)) if only is None else sorted(only):
+            turn = self._draw_actor(actor, moment, axes_from_world, self.surfaces, salt)
+            if turn is not None:
+                part = self._bodies[actor]
                 rows = slice(part.first, part.first + len(part.corners_m))
                 self.normals[rows] = self._own_normals[rows] @ turn.T
+                self.drawn.append(actor)
         return axes_from_world
 
+    def at(self, seconds: float) -> Moment:
+        """The vehicle and the sensor at `seconds`; the last moment is remembered."""
+        if self._moment is None or self._moment.seconds != seconds:
+            ego = self.drive.ego.at(seconds)
+            world_from_vehicle = ego.world_from_body
+            self._moment = Moment(seconds, ego, world_from_vehicle, self._axes_from_world(world_from_vehicle))
+        return self._moment
+
     def places(self, seconds: float) -> Doubles:
-        """(N, 3) of all actors, where they are nearest to the vehicle."""
-        ego = self.drive.ego.at(seconds)
-        places = [self._place(actor, seconds, ego)[0] for actor in range(len(self.drive.actors))]
-        return np.asarray(places, np.float64).reshape(-1, 3)
+        """(N, 3) of all actors as a `Herd` knows them, where they are nearest to the vehicle."""
+        if self._herd is None:
+            self._herd = Herd([actor.track for actor in self.drive.actors])
+        places, x = self._herd.at(seconds), self.at(seconds).ego.position_m[0]
+        places[:, 0] = x + nearest_images(places[:, 0] - x, self.drive.ring_m)
+        return places
 
     def in_field(self, places_m: Doubles, seconds: float, slack_m: float) -> Ints:
         """Actors at `places_m` (N, 3) that may be in the field at `seconds`, or within `slack_m` of it."""
-        axes_from_world = self.axes_from_world(self.drive.ego.at(seconds).world_from_body)
-        local = axes_from_world.apply(places_m)
-        near = (local[:, :2] @ self._edges.T <= self._bounds[:, None] + slack_m).all(axis=1)
-        near &= (local[:, 0] > -self._bounds) & (local[:, 0] < self._reach_m + self._bounds)
-        return np.flatnonzero(near)
+        return self._within(places_m, self._bounds + slack_m, self.at(seconds).axes_from_world)
 
     def look_at(self, actor: int, seconds: float, into: Surfaces) -> bool:
-        """Draw one actor as if it were alone; whether it is in the field at all. `surfaces` stays as it is."""
-        ego = self.drive.ego.at(seconds)
-        axes_from_world = self.axes_from_world(ego.world_from_body)
-        into.clear()
-        at, yaw = self._place(actor, seconds, ego)
-        drawn = [self._draw(part, at, yaw, axes_from_world, into, 0) for part in self._parts_of.get(actor, ())]
-        return any(turn is not None for turn in drawn) and bool((into.ids >= 0).any())
+        """Add one actor to what `into` has, as if alone; whether it may be in the field. `surfaces` stays as it is."""
+        moment = self.at(seconds)
+        return self._draw_actor(actor, moment, moment.axes_from_world, into, 0) is not None
 
-    def _place(self, actor: int, seconds: float, ego: State) -> tuple[Doubles, float]:
-        state = self.drive.actors[actor].track.at(seconds)
+    def _within(self, places_m: Doubles, bounds_m: Doubles, axes_from_world: Pose) -> Ints:
+        """Rows of `places_m` (N, 3) about which `bounds_m` (N,) reach into the field."""
+        local = axes_from_world.apply(places_m)
+        near = (local[:, :2] @ self._edges.T <= bounds_m[:, None]).all(axis=1)
+        near &= (local[:, 0] > -bounds_m) & (local[:, 0] < self._reach_m + bounds_m)
+        return np.flatnonzero(near)
+
+    def _draw_scenery(self, ego_x: float, axes_from_world: Pose, salt: int) -> None:
+        places = np.zeros((len(self._blocks), 3))
+        places[:, 0] = ego_x + nearest_images(self._middles_m - ego_x, self.drive.ring_m)
+        for number in self._within(places, self._block_bounds + 1e-2, axes_from_world).tolist():
+            self._draw(self._blocks[number], places[number], 0.0, axes_from_world, self.surfaces, salt)
+
+    def _draw_actor(
+        self, actor: int, moment: Moment, axes_from_world: Pose, into: Surfaces, salt: int
+    ) -> Doubles | None:
+        state, x = self.drive.actors[actor].track.at(moment.seconds), moment.ego.position_m[0]
         at = state.position_m.copy()
-        at[0] = ego.position_m[0] + nearest_image(float(at[0] - ego.position_m[0]), self.drive.ring_m)
-        return at, state.yaw_rad
+        at[0] = x + nearest_image(float(at[0] - x), self.drive.ring_m)
+        return self._draw(self._bodies[actor], at, state.yaw_rad, axes_from_world, into, salt)
 
     def _draw(
         self, part: _Part, at: Doubles, yaw: float, axes_from_world: Pose, into: Surfaces, salt: int
     ) -> Doubles | None:
         """Draw a part that may be in the field; its turn, None where it cannot be seen."""
-        forward = float(axes_from_world.rotation[0] @ at + axes_from_world.translation_m[0])
+        translation = axes_from_world.rotation @ at + axes_from_world.translation_m
+        forward, sideways, _ = translation.tolist()
         if not -part.radius_m < forward < self._reach_m + part.radius_m:
             return None
-        sideways = float(axes_from_world.rotation[1] @ at + axes_from_world.translation_m[1])
         (a, b), (c, d) = self._sides
         if a * forward + b * sideways > part.bound_m + 1e-3 or c * forward + d * sideways > part.bound_m + 1e-3:
             return None
         cos, sin = np.cos(yaw), np.sin(yaw)
         turn = np.asarray([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-        rotation = axes_from_world.rotation @ turn
-        translation = axes_from_world.rotation @ at + axes_from_world.translation_m
-        into.draw(part.corners_m, rotation, translation, part.first, part.passes, salt)
+        into.draw(part.corners_m, axes_from_world.rotation @ turn, translation, part.first, part.passes, salt)
         return turn
 
-    def axes_from_world(self, world_from_vehicle: Pose) -> Pose:
+    def _axes_from_world(self, world_from_vehicle: Pose) -> Pose:
         """Where the grid's rays start and point, in the world."""
         sensor_from_world = (world_from_vehicle @ self._vehicle_from_sensor).inverse()
         turn = self._axes_from_sensor
