@@ -13,7 +13,7 @@ from fusion_pipeline.world.drive import Body, Drive
 from fusion_pipeline.world.materials import table
 from fusion_pipeline.world.meshes import Mesh
 from fusion_pipeline.world.motion import Herd, State, nearest_image, nearest_images
-from fusion_pipeline.world.surfaces import RayGrid, Surfaces
+from fusion_pipeline.world.surfaces import RayGrid, Surfaces, spheres_of
 
 BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
 SCENERY = -1
@@ -25,6 +25,7 @@ class _Part:
     """Triangles that move together; `first` is the number of the first of them."""
 
     corners_m: Floats  # (T, 3, 3) in the body's frame; of scenery, x from `middle_m` on
+    spheres: Doubles  # (R, 4) round runs of them
     passes: Floats  # (T,)
     first: int
     actor: int  # row of drive.actors, or SCENERY
@@ -168,7 +169,8 @@ class View:
             return None
         cos, sin = np.cos(yaw), np.sin(yaw)
         turn = np.asarray([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-        into.draw(part.corners_m, axes_from_world.rotation @ turn, translation, part.first, part.passes, salt)
+        rotation = axes_from_world.rotation @ turn
+        into.draw(part.corners_m, rotation, translation, part.first, part.passes, salt, part.spheres)
         return turn
 
     def _axes_from_world(self, world_from_vehicle: Pose) -> Pose:
@@ -187,7 +189,9 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
         nonlocal first
         bound = float(np.linalg.norm(corners, axis=2).max())
         corners = np.ascontiguousarray(corners)
-        parts.append(_Part(corners, passes[body.mesh.materials], first, actor, middle, radius, bound))
+        parts.append(
+            _Part(corners, spheres_of(corners), passes[body.mesh.materials], first, actor, middle, radius, bound)
+        )
         bodies.append(body)
         first += len(corners)
 
