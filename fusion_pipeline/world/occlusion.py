@@ -42,18 +42,18 @@ class Onlooker:
         self._drive, self._strides = drive, strides
         self._alone: dict[int, Surfaces] = {}  # by the view's place in the list
 
-    def look(self, views: Sequence[tuple[View, float]]) -> Sight:
-        """Who is seen and who hidden; each view with the time at which it was drawn, the same views at each call."""
+    def look(self, views: Sequence[View]) -> Sight:
+        """Who is seen and who hidden in the views as they were last drawn; the same views at each call."""
         count = len(self._drive.actors)
         before = np.zeros((count, count + 1), np.int64)  # rays of an actor that meet another first; last: scenery
-        for number, (view, seconds) in enumerate(views):
+        for number, view in enumerate(views):
             if number not in self._alone:
                 self._alone[number] = _thinned(view.surfaces, self._strides)
                 self._alone[number].clear()
             alone = self._alone[number]
             for actor in view.drawn:
-                if view.look_at(actor, seconds, alone):
-                    tally(alone.inverse, alone.ids, view.surfaces.ids, *self._strides, view.actors, before[actor])
+                view.look_at(actor, alone)
+                tally(alone.inverse, alone.ids, view.surfaces.ids, *self._strides, view.owners, before[actor])
         outline, visible = before.sum(axis=1), before.diagonal().copy()
         hidden: dict[int, dict[int, float]] = {}
         for actor in np.flatnonzero(outline > visible).tolist():
@@ -66,18 +66,17 @@ class Onlooker:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def tally(
-    inverse: Any, alone: Any, seen: Any, columns: int, rows: int, actors: Any, before: Any
+    inverse: Any, alone: Any, seen: Any, columns: int, rows: int, owners: Any, before: Any
 ) -> None:  # fmt: skip
     """Count into `before` (N + 1,) whom the rays meet that meet one actor alone, and forget what was drawn of it.
 
     `inverse` and `alone` (W', H') are of every so many columns and rows of `seen` (W, H), which has triangles;
-    `actors` (T,) says whose they are; -1: nobody's, as all scenery is.
+    `owners` (T + 1,) says whose they are; -1: nobody's, as all scenery is.
     """
     for u in range(alone.shape[0]):
         for v in range(alone.shape[1]):
             if alone[u, v] >= 0:
-                triangle = seen[u * columns, v * rows]
-                before[actors[triangle] if triangle >= 0 else -1] += 1
+                before[owners[seen[u * columns, v * rows]]] += 1
                 alone[u, v], inverse[u, v] = -1, 0.0
 
 

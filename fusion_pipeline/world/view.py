@@ -74,11 +74,13 @@ class View:
         )
         self._herd: Herd | None = None  # of those views alone that are asked where all are
         self._moment: Moment | None = None  # the last that was asked for
-        self.drawn: list[int] = []  # actors that were in the field at the last look
+        self.moment: Moment  # of the last look
+        self.drawn: dict[int, State] = {}  # actors that were in the field at the last look
         self.materials: Ints = np.concatenate([body.mesh.materials for body in bodies]).astype(np.int64)
         self.colours: Floats = np.concatenate([body.colours for body in bodies])
         self.actors: Ints = np.repeat([p.actor for p in self._parts], [len(p.corners_m) for p in self._parts])
         corners = np.concatenate([part.corners_m for part in self._parts]).astype(np.float64)
+        self.owners: Ints = np.append(self.actors, SCENERY)  # the same, with an end for the triangle -1
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
         self._own_normals = normal
@@ -97,17 +99,18 @@ class View:
         self, seconds: float, world_from_axes: Pose, salt: int = 0, only: Collection[int] | None = None
     ) -> Pose:
         """The same from any place; things of a ring street are drawn where they are nearest to the vehicle."""
-        moment, axes_from_world = self.at(seconds), world_from_axes.inverse()
+        self.moment = moment = self.at(seconds)
+        axes_from_world = world_from_axes.inverse()
         self.surfaces.clear()
         self._draw_scenery(float(moment.ego.position_m[0]), axes_from_world, salt)
-        self.drawn = []
+        self.drawn = {}
         for actor in range(len(self._bodies)) if only is None else sorted(only):
-            turn = self._draw_actor(actor, moment, axes_from_world, self.surfaces, salt)
+            state, part = self.drive.actors[actor].track.at(seconds), self._bodies[actor]
+            turn = self._draw_actor(part, state, moment, axes_from_world, self.surfaces, salt)
             if turn is not None:
-                part = self._bodies[actor]
                 rows = slice(part.first, part.first + len(part.corners_m))
                 self.normals[rows] = self._own_normals[rows] @ turn.T
-                self.drawn.append(actor)
+                self.drawn[actor] = state
         return axes_from_world
 
     def at(self, seconds: float) -> Moment:
@@ -130,10 +133,10 @@ class View:
         """Actors at `places_m` (N, 3) that may be in the field at `seconds`, or within `slack_m` of it."""
         return self._within(places_m, self._bounds + slack_m, self.at(seconds).axes_from_world)
 
-    def look_at(self, actor: int, seconds: float, into: Surfaces) -> bool:
-        """Add one actor to what `into` has, as if alone; whether it may be in the field. `surfaces` stays as it is."""
-        moment = self.at(seconds)
-        return self._draw_actor(actor, moment, moment.axes_from_world, into, 0) is not None
+    def look_at(self, actor: int, into: Surfaces) -> None:
+        """Add one of the actors that were `drawn` to what `into` has, as if alone; `surfaces` stays as it is."""
+        moment, part = self.moment, self._bodies[actor]
+        self._draw_actor(part, self.drawn[actor], moment, moment.axes_from_world, into, 0)
 
     def _within(self, places_m: Doubles, bounds_m: Doubles, axes_from_world: Pose) -> Ints:
         """Rows of `places_m` (N, 3) about which `bounds_m` (N,) reach into the field."""
@@ -149,12 +152,12 @@ class View:
             self._draw(self._blocks[number], places[number], 0.0, axes_from_world, self.surfaces, salt)
 
     def _draw_actor(
-        self, actor: int, moment: Moment, axes_from_world: Pose, into: Surfaces, salt: int
+        self, part: _Part, state: State, moment: Moment, axes_from_world: Pose, into: Surfaces, salt: int
     ) -> Doubles | None:
-        state, x = self.drive.actors[actor].track.at(moment.seconds), moment.ego.position_m[0]
+        x = moment.ego.position_m[0]
         at = state.position_m.copy()
         at[0] = x + nearest_image(float(at[0] - x), self.drive.ring_m)
-        return self._draw(self._bodies[actor], at, state.yaw_rad, axes_from_world, into, salt)
+        return self._draw(part, at, state.yaw_rad, axes_from_world, into, salt)
 
     def _draw(
         self, part: _Part, at: Doubles, yaw: float, axes_from_world: Pose, into: Surfaces, salt: int
@@ -175,9 +178,9 @@ class View:
 
     def _axes_from_world(self, world_from_vehicle: Pose) -> Pose:
         """Where the grid's rays start and point, in the world."""
-        sensor_from_world = (world_from_vehicle @ self._vehicle_from_sensor).inverse()
-        turn = self._axes_from_sensor
-        return Pose(turn @ sensor_from_world.rotation, turn @ sensor_from_world.translation_m)
+        outer, inner, turn = world_from_vehicle, self._vehicle_from_sensor, self._axes_from_sensor
+        rotation, place = outer.rotation @ inner.rotation, outer.rotation @ inner.translation_m + outer.translation_m
+        return Pose(turn @ rotation.T.copy(), turn @ (-rotation.T @ place))
 
 
 def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
