@@ -102,11 +102,11 @@ class SimulatedCamera:
             np.where(numbers >= 0, self.view.actors[triangle], numbers),
         )  # fmt: skip
 
-    def views(self, seconds: float) -> list[tuple[View, float]]:
+    def views(self, seconds: float) -> list[View]:
         """What the picture at `seconds`, the last, was drawn in; drawn anew where it was of several instants."""
         if self.options.motion_s > 0 or self.options.readout_s > 0:
             self.view.look(seconds)
-        return [(self.view, seconds)]
+        return [self.view]
 
     def depth_m(self) -> Floats:
         """(height, width) distance along the optical axis in the last picture; 0 where nothing but ground or sky is."""

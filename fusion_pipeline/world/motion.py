@@ -6,11 +6,13 @@ of laps by then, so nothing jumps: a track adds `shift_m` for every period that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from fusion_pipeline.arrays import Doubles, require_shape
@@ -32,7 +34,10 @@ class State:
     @property
     def world_from_body(self) -> Pose:
         """The pose of the body: turned by its yaw, upright."""
-        return Pose.from_euler(0.0, 0.0, self.yaw_rad, self.position_m)
+        # Pose.from_euler by way of the quaternion, as there, to the last bit.
+        z, w = math.sin(self.yaw_rad / 2), math.cos(self.yaw_rad / 2)
+        c, s = w * w - z * z, 2 * (z * w)
+        return Pose(np.asarray([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, z * z + w * w]]), self.position_m)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +53,15 @@ class Track:
     shift_m: Doubles  # (3,) how far a period carries it
     turn_rad: float = 0.0
     periodic: bool = True
+    _rows: Doubles = field(init=False, repr=False)  # (K, 4) positions and yaws
+    _carried: Doubles = field(init=False, repr=False)  # (4,) shift and turn
 
     def __post_init__(self) -> None:
         require_shape("track.positions_m", self.positions_m, None, 3)
         require_shape("track.yaws_rad", self.yaws_rad, len(self.positions_m))
         require_shape("track.shift_m", self.shift_m, 3)
+        object.__setattr__(self, "_rows", np.concatenate([self.positions_m, self.yaws_rad[:, None]], axis=1))
+        object.__setattr__(self, "_carried", np.append(self.shift_m, self.turn_rad))
 
     @property
     def period_s(self) -> float:
@@ -110,8 +119,16 @@ class Track:
 
     def at(self, time_s: float) -> State:
         """State at any time, also negative or beyond the period."""
-        values, rates = self.sample(np.array([time_s]))
-        return State(values[0, :3], float(values[0, 3]), rates[0, :3], float(rates[0, 3]))
+        count, whole = len(self._rows), math.floor(time_s / STEP_S)
+        lap, first = divmod(whole - 1, count)
+        if first + 4 > count:  # across the seam
+            values, rates = (row[0] for row in self.sample(np.array([time_s])))
+        else:
+            share = np.array([time_s / STEP_S - whole])
+            carried = float(lap) * self._carried if self.periodic else _NOWHERE
+            values, rates = np.empty((2, 4))
+            _between(self._rows, first, carried, share[0], (share**3)[0], values, rates)
+        return State(values[:3], float(values[3]), rates[:3], float(rates[3]))
 
     def sample(self, times_s: Doubles) -> tuple[Doubles, Doubles]:
         """x, y, z, yaw (K, 4) and their rates (K, 4) at the times (K,)."""
@@ -128,15 +145,14 @@ class Track:
         if not self.periodic:
             return self._within(index, count)
         lap, sample = np.divmod(index, count)
-        moved = self.positions_m[sample] + lap[..., None] * self.shift_m
-        return np.concatenate([moved, (self.yaws_rad[sample] + lap * self.turn_rad)[..., None]], axis=-1)
+        return np.asarray(self._rows[sample] + lap[..., None] * self._carried, np.float64)
 
     def _within(self, index: NDArray[np.int64], count: int) -> Doubles:
         """Knots that never reach into another period: beyond its ends a track goes straight on."""
         local = index - (index[:, 1] // count * count)[:, None]
         inside = np.clip(local, 0, count - 1)
         inner = np.clip(inside + np.sign(inside - local), 0, count - 1)
-        rows = np.concatenate([self.positions_m, self.yaws_rad[:, None]], axis=1)
+        rows = self._rows
         beyond = np.abs(local - inside)[..., None]
         return np.asarray(rows[inside] + beyond * (rows[inside] - rows[inner]), np.float64)
 
@@ -144,6 +160,50 @@ class Track:
 _CATMULL = np.array([[0.0, -0.5, 1.0, -0.5], [1.0, 0.0, -2.5, 1.5], [0.0, 0.5, 2.0, -1.5], [0.0, 0.0, -0.5, 0.5]])
 
 
+_NOWHERE = np.zeros(4)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _between(rows: Any, first: int, carried: Any, f: float, cube: float, values: Any, rates: Any) -> None:
+    """One row of `Track.sample`: the same sums in the same order, a tenth of the time.
+
+    Fills values and rates (4,) at the share `f` of the way between rows `first + 1` and `first + 2`, moved
+    by `carried`.
+    """
+    values[:], rates[:] = 0.0, 0.0
+    for knot in range(4):
+        a, b, c, d = _CATMULL[knot]
+        weight = (a + f * f * c) + (f * b + cube * d)
+        slope = (2 * f * c + (b + 3 * f * f * d)) / STEP_S
+        for axis in range(4):
+            place = rows[first + knot, axis] + carried[axis]
+            values[axis] += weight * place
+            rates[axis] += slope * place
+
+
+class Herd:
+    """Where many tracks are, all at once and straight between samples: within 0.05 s of travel, to see who is near."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._places_m: Doubles = np.concatenate([np.zeros((0, 3)), *(track.positions_m for track in tracks)])
+        self._counts = np.asarray([len(track.positions_m) for track in tracks], np.int64)
+        self._firsts = np.cumsum(self._counts) - self._counts
+        self._shifts_m: Doubles = np.asarray([t.shift_m if t.periodic else np.zeros(3) for t in tracks]).reshape(-1, 3)
+
+    def at(self, time_s: float) -> Doubles:
+        """(N, 3) of all at any time."""
+        whole = math.floor(time_s / STEP_S)
+        lap, sample = np.divmod(whole, self._counts)
+        here = self._places_m[self._firsts + sample]
+        after = self._places_m[self._firsts + np.minimum(sample + 1, self._counts - 1)]
+        return np.asarray(here + (time_s / STEP_S - whole) * (after - here) + lap[:, None] * self._shifts_m, np.float64)
+
+
 def nearest_image(offset_x_m: float, ring_m: float) -> float:
     """The x distance on a ring street of length `ring_m`, the short way round; unchanged where `ring_m` is 0."""
     return offset_x_m - ring_m * round(offset_x_m / ring_m) if ring_m > 0 else offset_x_m
+
+
+def nearest_images(offsets_x_m: Doubles, ring_m: float) -> Doubles:
+    """The same of many (N,)."""
+    return offsets_x_m - ring_m * np.round(offsets_x_m / ring_m) if ring_m > 0 else offsets_x_m

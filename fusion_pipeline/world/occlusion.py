@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from fusion_pipeline.arrays import Ints
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.surfaces import RayGrid, Surfaces
-from fusion_pipeline.world.view import SLACK_M, View
+from fusion_pipeline.world.view import View
 
 LEAST_SHARE = 0.02  # of the outline: who hides less is not named
 Strides = tuple[int, int]  # of columns and rows: every so many rays are looked at
@@ -40,28 +42,19 @@ class Onlooker:
         self._drive, self._strides = drive, strides
         self._alone: dict[int, Surfaces] = {}  # by the view's place in the list
 
-    def look(self, views: Sequence[tuple[View, float]]) -> Sight:
-        """Who is seen and who hidden; each view with the time at which it was drawn, the same views at each call."""
+    def look(self, views: Sequence[View]) -> Sight:
+        """Who is seen and who hidden in the views as they were last drawn; the same views at each call."""
         count = len(self._drive.actors)
-        outline, visible = np.zeros(count, np.int64), np.zeros(count, np.int64)
         before = np.zeros((count, count + 1), np.int64)  # rays of an actor that meet another first; last: scenery
-        columns, rows = self._strides
-        places = views[0][0].places(float(np.mean([seconds for _, seconds in views])))
-        for number, (view, seconds) in enumerate(views):
+        for number, view in enumerate(views):
             if number not in self._alone:
                 self._alone[number] = _thinned(view.surfaces, self._strides)
+                self._alone[number].clear()
             alone = self._alone[number]
-            seen: Ints | None = None
-            for actor in view.in_field(places, seconds, SLACK_M).tolist():
-                if not view.look_at(actor, seconds, alone):
-                    continue
-                if seen is None:  # where no triangle is, the last entry
-                    seen = np.append(view.actors, -1)[view.surfaces.ids[::columns, ::rows]]
-                first = seen[alone.ids >= 0]
-                outline[actor] += len(first)
-                hits = np.bincount(first % (count + 1), minlength=count + 1)
-                visible[actor] += hits[actor]
-                before[actor] += hits
+            for actor in view.drawn:
+                view.look_at(actor, alone)
+                tally(alone.inverse, alone.ids, view.surfaces.ids, *self._strides, view.owners, before[actor])
+        outline, visible = before.sum(axis=1), before.diagonal().copy()
         hidden: dict[int, dict[int, float]] = {}
         for actor in np.flatnonzero(outline > visible).tolist():
             shares = before[actor] / outline[actor]
@@ -69,6 +62,22 @@ class Onlooker:
             who = np.flatnonzero(shares >= LEAST_SHARE)
             hidden[actor] = {int(k) if k < count else -1: float(shares[k]) for k in who}
         return Sight(outline, visible, hidden)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def tally(
+    inverse: Any, alone: Any, seen: Any, columns: int, rows: int, owners: Any, before: Any
+) -> None:  # fmt: skip
+    """Count into `before` (N + 1,) whom the rays meet that meet one actor alone, and forget what was drawn of it.
+
+    `inverse` and `alone` (W', H') are of every so many columns and rows of `seen` (W, H), which has triangles;
+    `owners` (T + 1,) says whose they are; -1: nobody's, as all scenery is.
+    """
+    for u in range(alone.shape[0]):
+        for v in range(alone.shape[1]):
+            if alone[u, v] >= 0:
+                before[owners[seen[u * columns, v * rows]]] += 1
+                alone[u, v], inverse[u, v] = -1, 0.0
 
 
 def _thinned(surfaces: Surfaces, strides: Strides) -> Surfaces:

@@ -126,3 +126,21 @@ def shoot(
             column[count], beam[count], triangle[count] = u, v, number
             count += 1
     return count
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def move_on(
+    points: Any, actors: Any, turn: Any, middle: float, turn_s: float, speeds: Any, spin: Any
+) -> None:  # fmt: skip
+    """Move points (N, 3) in place by what they and the sensor do between the share `middle` of a turn and their `turn`.
+
+    `speeds` (A + 1, 3) are those of the actors relative to the sensor, in its axes; the last one is of all else, whose
+    number is -1. `spin` (3,) is the sensor's own.
+    """
+    for i in range(len(points)):
+        after = (turn[i] - np.float32(middle)) * np.float32(turn_s)
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        speed = speeds[actors[i]]
+        points[i, 0] = x + (speed[0] - (spin[1] * z - spin[2] * y)) * after
+        points[i, 1] = y + (speed[1] - (spin[2] * x - spin[0] * z)) * after
+        points[i, 2] = z + (speed[2] - (spin[0] * y - spin[1] * x)) * after

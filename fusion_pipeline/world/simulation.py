@@ -198,7 +198,7 @@ class Simulation:
         def make(instant_ns: int, header: Header) -> LidarScan:
             seconds = self.drive.seconds(instant_ns)
             sweep = sweeper.sweep(seconds, self._noise(topic, instant_ns))
-            self._sights[topic, instant_ns] = onlooker.look(sweeper.views(seconds))
+            self._sights[topic, instant_ns] = onlooker.look(sweeper.views)
             self._count(topic, instant_ns, sweep.actors)
             turn_ns = (sweep.turn * TURN_NS).astype(np.int32)
             return LidarScan(header, TURN_NS, sweep.xyz_m, sweep.intensity, sweep.ring.astype(np.uint16), turn_ns)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusion_pipeline.arrays import Doubles, Floats, require_shape
 from fusion_pipeline.world.motion import Track
-from fusion_pipeline.world.sound_mix import CONTROL_STEP, TAPS, mix_source, sinc_table
+from fusion_pipeline.world.sound_mix import CONTROL_STEP, TAPS, before_walls, mix_source, sinc_table
 from fusion_pipeline.world.sound_paths import BANDS
 from fusion_pipeline.world.sources import RATE_HZ, Waveform, coloured_noise
 
@@ -88,11 +88,12 @@ class SoundField:
         first = start // CONTROL_STEP - 1
         last = (start + count - 1) // CONTROL_STEP + 2
         mics = self._places(np.arange(first, last + 1) * np.float64(CONTROL_STEP / self.rate_hz))
+        before = before_walls(mics, self._walls, self._ring_m)
         for source, bands, loudness in zip(self._sources, self._bands, self._loudness, strict=True):
             reach = 10 ** ((20 * np.log10(max(loudness.max(), 1e-12) / REFERENCE_PA) - _INAUDIBLE_DB) / 20)
             mix_source(
                 out, first, start, self.rate_hz, mics, source.track.positions_m, source.track.shift_m, loudness,
-                self._walls, self._solids, self._ring_m, float(reach), bands, RATE_HZ, self._sinc,
+                self._walls, before, self._solids, self._ring_m, float(reach), bands, RATE_HZ, self._sinc,
             )  # fmt: skip
         return self._with_noise(out, start)
 

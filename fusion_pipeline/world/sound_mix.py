@@ -17,8 +17,10 @@ from fusion_pipeline.world.sound_paths import (
     ECHO_REACH_M,
     ECHO_SHARE,
     FADE_M,
+    LEAST_OFFSET_M,
     read_track,
     solve_path,
+    wall_offset_m,
     wall_share,
 )
 
@@ -37,23 +39,63 @@ def sinc_table() -> Floats:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _mirror_near(
-    first_knot: int, rate_hz: int, mics: Any, table: Any, shift: Any, wall: Any, ring_m: float, reach_m: float
-) -> bool:
+def _places(first_knot: int, rate_hz: int, knots: int, table: Any, shift: Any) -> Any:
+    """(knots, 3) of the source at the control instants themselves: where the search for its path begins."""
+    places = np.empty((knots, 3))
+    for k in range(knots):
+        for axis in range(3):
+            places[k, axis] = read_track(table, shift, (first_knot + k) * CONTROL_STEP / rate_hz, axis)
+    return places
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _mirror_near(mics: Any, places: Any, wall: Any, ring_m: float, reach_m: float, span: float) -> bool:
     """Whether a wall can mirror the source to any microphone: a cheap test at the first one, with a margin."""
-    span = 0.0
-    for m in range(mics.shape[1]):
-        span = max(span, abs(mics[0, m, 0] - mics[0, 0, 0]) + abs(mics[0, m, 1] - mics[0, 0, 1]))
     for k in range(len(mics)):
-        mic, time_s = mics[k, 0], (first_knot + k) * CONTROL_STEP / rate_hz
-        x = read_track(table, shift, time_s, 0) - mic[0]
+        mic = mics[k, 0]
+        x = places[k, 0] - mic[0]
         if ring_m > 0:
             x -= ring_m * round(x / ring_m)
-        y, z = read_track(table, shift, time_s, 1), read_track(table, shift, time_s, 2)
-        ix, iy, share = wall_share(mic, x, y, z, wall, ring_m, mic[0])
+        ix, iy, share = wall_share(mic, x, places[k, 1], places[k, 2], wall, ring_m, mic[0])
         if share > -2 * span / FADE_M and math.hypot(ix, iy - mic[1]) < min(ECHO_SHARE * reach_m, ECHO_REACH_M) + span:
             return True
     return False
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def before_walls(mics: Doubles, walls: Doubles, ring_m: float) -> Any:
+    """(W, M) whether a microphone is ever before the face of a wall: behind it nothing is mirrored to it.
+
+    `mics` (knots, M, 3) and `walls` (W, 6) are those of `mix_source`.
+    """
+    before = np.zeros((len(walls), mics.shape[1]), np.bool_)
+    for w in range(len(walls)):
+        for m in range(mics.shape[1]):
+            for k in range(len(mics)):
+                before[w, m] |= wall_offset_m(mics[k, m], walls[w], ring_m, mics[k, m, 0])[1] > LEAST_OFFSET_M
+    return before
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _mirrored(mics: Any, m: int, places: Any, wall: Any, ring_m: float) -> bool:
+    """Whether a wall mirrors the source to microphone m at any knot; where not, `solve_path` would give silence."""
+    for k in range(len(mics)):
+        mic = mics[k, m]
+        x = places[k, 0] - mic[0]
+        if ring_m > 0:
+            x -= ring_m * round(x / ring_m)
+        if wall_share(mic, x, places[k, 1], places[k, 2], wall, ring_m, mic[0])[2] > 0.0:
+            return True
+    return False
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _span_m(mics: Any) -> float:
+    """How far any microphone is from the first, at most."""
+    span = 0.0
+    for m in range(mics.shape[1]):
+        span = max(span, abs(mics[0, m, 0] - mics[0, 0, 0]) + abs(mics[0, m, 1] - mics[0, 0, 1]))
+    return span
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
@@ -68,22 +110,27 @@ def _read(bands: Any, sinc: Any, base: int, phase: int, g0: Any, g1: Any, g2: An
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def mix_source(
     out: Array, first_knot: int, start: int, rate_hz: int, mics: Doubles, table: Doubles, shift: Doubles,
-    loudness: Doubles, walls: Doubles, solids: Doubles, ring_m: float, reach_m: float, bands: Floats, rate_in_hz: int,
-    sinc: Floats,
+    loudness: Doubles, walls: Doubles, before: Array, solids: Doubles, ring_m: float, reach_m: float, bands: Floats,
+    rate_in_hz: int, sinc: Floats,
 ) -> None:  # fmt: skip
     """Add one source to `out` (S, M), whose first sample is number `start`.
 
     `mics` (knots, M, 3) holds the microphones at the control instants `first_knot` on; `bands` (BANDS, K + TAPS) is
-    one loop of the waveform, its beginning repeated at the end.
+    one loop of the waveform, its beginning repeated at the end. `before` is what `before_walls` gives.
     """
     knots, microphones = mics.shape[0], mics.shape[1]
     loop = bands.shape[1] - TAPS
     taus = np.empty(knots)
     gains = np.empty((knots, BANDS))
+    places, span = _places(first_knot, rate_hz, knots, table, shift), _span_m(mics)
     for mirror in range(-2, len(walls)):
-        if mirror >= 0 and not _mirror_near(first_knot, rate_hz, mics, table, shift, walls[mirror], ring_m, reach_m):
+        if mirror >= 0 and not (
+            before[mirror].any() and _mirror_near(mics, places, walls[mirror], ring_m, reach_m, span)
+        ):
             continue
         for m in range(microphones):
+            if mirror >= 0 and not (before[mirror, m] and _mirrored(mics, m, places, walls[mirror], ring_m)):
+                continue
             heard = False
             for k in range(knots):
                 time_s = (first_knot + k) * CONTROL_STEP / rate_hz

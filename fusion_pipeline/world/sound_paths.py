@@ -19,6 +19,7 @@ _GROUND = (0.9, 0.85, 0.7)  # reflected pressure on asphalt, as on smooth hard g
 _WALL = (0.85, 0.8, 0.7)
 ECHO_REACH_M = 160.0
 ECHO_SHARE = 0.3  # an echo is left out at 10 dB above where the direct sound is
+LEAST_OFFSET_M = 0.05  # nearer to a wall, or behind it, nothing is mirrored
 FADE_M = 1.0  # a mirror fades in over this stretch at its edges, as diffraction does
 _TRACK_STEP_S = 0.05
 
@@ -118,15 +119,21 @@ def detour_m(mic: Any, x: float, y: float, z: float, solids: Any, ring_m: float,
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def wall_share(mic: Any, x: float, y: float, z: float, wall: Any, ring_m: float, mic_x: float) -> Any:
-    """Mirror image of a source in a wall face: x, y of the image and its share, at most 1 (up to 0: none there)."""
+def wall_offset_m(mic: Any, wall: Any, ring_m: float, mic_x: float) -> Any:
+    """x of a wall's middle from the microphone, and how far the microphone is before the wall."""
     wx = wall[0] - mic_x
     if ring_m > 0:
         wx -= ring_m * round(wx / ring_m)
+    return wx, -wx * wall[2] + (mic[1] - wall[1]) * wall[3]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def wall_share(mic: Any, x: float, y: float, z: float, wall: Any, ring_m: float, mic_x: float) -> Any:
+    """Mirror image of a source in a wall face: x, y of the image and its share, at most 1 (up to 0: none there)."""
+    wx, mic_off = wall_offset_m(mic, wall, ring_m, mic_x)
     nx, ny = wall[2], wall[3]
     source_off = (x - wx) * nx + (y - wall[1]) * ny
-    mic_off = -wx * nx + (mic[1] - wall[1]) * ny
-    if source_off <= 0.05 or mic_off <= 0.05:
+    if source_off <= LEAST_OFFSET_M or mic_off <= LEAST_OFFSET_M:
         return 0.0, 0.0, 0.0
     ix, iy = x - 2 * source_off * nx, y - 2 * source_off * ny
     f = mic_off / (mic_off + source_off)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.sight import bearing_rad, in_sight
-from fusion_pipeline.world.sound import REFERENCE_PA
+from fusion_pipeline.world.sound import REFERENCE_PA, SoundSource
 from fusion_pipeline.world.sound_paths import BANDS, solve_path
 
 SILENT_DB = -20.0
@@ -57,7 +58,7 @@ def sounds_at(drive: Drive, seconds: float, arrays_m: Mapping[str, Doubles]) -> 
         offset = place - ego.position_m
         offset[0] = nearest_image(float(offset[0]), drive.ring_m)
         distance = max(float(np.linalg.norm(offset)), 1.0)
-        loudness = source.loudness()
+        loudness = _loudness(source)
         step = int(seconds / source.track.period_s * len(loudness)) % len(loudness)
         level = _decibel(float(loudness[step])) - 20 * float(np.log10(distance))
         heard = {}
@@ -72,6 +73,11 @@ def sounds_at(drive: Drive, seconds: float, arrays_m: Mapping[str, Doubles]) -> 
         sight = in_sight(drive, eye, place)
         sounds.append(SoundTruth(source.name, bearing_rad(drive, seconds, place), distance, level, sight, heard))
     return tuple(sounds)
+
+
+@lru_cache(maxsize=96)
+def _loudness(source: SoundSource) -> Doubles:
+    return source.loudness()
 
 
 def _decibel(pressure_pa: float) -> float:

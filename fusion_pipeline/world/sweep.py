@@ -19,9 +19,9 @@ from fusion_pipeline.world.beams import BeamTable, hdl64
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.materials import OPTICS, Material, table
 from fusion_pipeline.world.returns import Echoes, second_echoes
-from fusion_pipeline.world.shots import UNPUBLISHED, Published, shoot
+from fusion_pipeline.world.shots import UNPUBLISHED, Published, move_on, shoot
 from fusion_pipeline.world.surfaces import RayGrid
-from fusion_pipeline.world.view import SCENERY, SLACK_M, View
+from fusion_pipeline.world.view import SLACK_M, View
 from fusion_pipeline.world.weather import CLEAR, Weather
 
 FIELD_RAD = float(np.deg2rad(75.0))  # to both sides of ahead: what the network looks at
@@ -112,9 +112,10 @@ class SimulatedSweep:
             return parts[0]
         return Sweep(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sweep.__slots__))
 
-    def views(self, seconds: float) -> list[tuple[View, float]]:
-        """What the sweep at `seconds`, the last, was drawn in, each with its time."""
-        return [(face.view, self._time(face, seconds)) for face in self._faces]
+    @property
+    def views(self) -> list[View]:
+        """What the last sweep was drawn in."""
+        return [face.view for face in self._faces]
 
     def _time(self, face: _Face, seconds: float) -> float:
         return seconds + (face.middle - 0.5) * TURN_S if self._rolling else seconds
@@ -163,27 +164,24 @@ class SimulatedSweep:
         if self._roof is not None:
             free = np.flatnonzero(~_over(self._roof, echoes.xyz_m @ face.axes_from_sensor))
             echoes = Echoes(*(getattr(echoes, name)[free] for name in Echoes.__slots__))
-        triangle, light = echoes.triangle, echoes.light
-        actors = np.where(triangle >= 0, view.actors[np.maximum(triangle, 0)], SCENERY)
+        actors = view.owners[echoes.triangle]
         turn = face.turn[echoes.column]
         points = echoes.xyz_m @ face.axes_from_sensor.astype(np.float32)
         if self._rolling:
-            points = self._moved_on(points, actors, (turn - np.float32(face.middle)) * np.float32(TURN_S), at)
-        return Sweep(points, light, shape[1] - 1 - echoes.beam, turn, actors)
+            self._move_on(points, actors, turn, face)
+        return Sweep(points, echoes.light, shape[1] - 1 - echoes.beam, turn, actors)
 
-    def _moved_on(self, points: Floats, actors: Ints, after_s: Floats, at: float) -> Floats:
-        """Points as the sensor meets them `after_s` later than they were drawn."""
-        ego = self.drive.ego.at(at)
-        pose = self._mount.vehicle_from_sensor
-        sensor_from_world = (ego.world_from_body @ pose).rotation.T
+    def _move_on(self, points: Floats, actors: Ints, turn: Floats, face: _Face) -> None:
+        """Bring points from the middle of the face's time to where the sensor meets them at their own."""
+        moment, pose = face.view.moment, self._mount.vehicle_from_sensor
+        ego, world_from_vehicle = moment.ego, moment.world_from_vehicle.rotation
         arm = ego.yaw_rate_rps * np.asarray([-pose.translation_m[1], pose.translation_m[0], 0.0])
-        own = ego.velocity_mps + ego.world_from_body.rotation @ arm
+        own = ego.velocity_mps + world_from_vehicle @ arm
         spin = np.asarray([0, 0, ego.yaw_rate_rps]) @ pose.rotation
-        seen = np.unique(actors[actors >= 0])
-        speeds = np.zeros((len(self.drive.actors) + 1, 3))
-        speeds[seen] = [self.drive.actors[number].track.at(at).velocity_mps for number in seen] or np.zeros((0, 3))
-        relative = (speeds[actors] - own) @ sensor_from_world.T - np.cross(spin, points)
-        return (points + relative * after_s[:, None]).astype(np.float32)
+        speeds = np.zeros((len(self.drive.actors) + 1, 3))  # the last row is of what stands still
+        for number, state in face.view.drawn.items():
+            speeds[number] = state.velocity_mps
+        move_on(points, actors, turn, face.middle, TURN_S, (speeds - own) @ (world_from_vehicle @ pose.rotation), spin)
 
 
 def _over(roof: Roof, points: Doubles) -> NDArray[np.bool_]:

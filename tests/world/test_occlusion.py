@@ -32,7 +32,7 @@ def by_lidar(drive: Drive) -> Sight:
     """Of one turn at the start."""
     sweeper = SimulatedSweep(drive, MOUNT, None, np.pi)
     sweeper.sweep(0.0, 1)
-    return Onlooker(drive, LIDAR_STRIDES).look(sweeper.views(0.0))
+    return Onlooker(drive, LIDAR_STRIDES).look(sweeper.views)
 
 
 def by_camera(drive: Drive) -> Sight:
