@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fusion_pipeline.arrays import Floats
 from fusion_pipeline.world.fleets import CarStyle, Size
 from fusion_pipeline.world.materials import Material as M
 from fusion_pipeline.world.meshes import Mesh, block, cylinder, frustum, hexahedron, leaves, wheel
@@ -136,6 +137,19 @@ def pedestrian(rng: np.random.Generator, size: Size) -> Mesh:
     torso = cylinder(0.36 * width, 0.33 * width, neck - hip, M.CLOTH).placed((0, 0, hip))
     head = cylinder(0.1, 0.08, height - neck, M.CLOTH).placed((0, 0, neck))
     return Mesh.join([*parts, torso, head])
+
+
+def sway_of(kind: str, mesh: Mesh) -> Floats | None:
+    """(V,) how far ahead of its hip or shoulder each vertex is in mid-stride, metres; None for who does not walk.
+
+    The first four bodies of a `pedestrian` are its limbs, of four vertices below and four above.
+    """
+    if kind != "pedestrian":
+        return None
+    sway = np.zeros(len(mesh.vertices_m), np.float32)
+    limbs = mesh.vertices_m[:32, 0].reshape(4, 2, 4).mean(axis=2)
+    sway[:32].reshape(4, 2, 4)[:, 0] = (limbs[:, 0] - limbs[:, 1])[:, None]
+    return sway
 
 
 def _limb(low: tuple[float, float, float], high: tuple[float, float, float], half: float) -> Mesh:

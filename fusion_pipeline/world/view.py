@@ -9,6 +9,7 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.world.bodies import sway_of
 from fusion_pipeline.world.drive import Body, Drive
 from fusion_pipeline.world.materials import table
 from fusion_pipeline.world.meshes import Mesh
@@ -17,6 +18,7 @@ from fusion_pipeline.world.surfaces import RayGrid, Surfaces, spheres_of
 
 BLOCK_M = 20.0  # scenery is drawn in blocks of this length of street
 SCENERY = -1
+STRIDE_HZ, STROLL_MPS = 0.95, 1.0  # two steps of a walker (1.9 steps/s, Pachi and Ji 2005); slower ones reach less far
 SLACK_M = 5.0  # how far anything gets in half a turn of a LiDAR
 
 
@@ -32,6 +34,17 @@ class _Part:
     middle_m: float
     radius_m: float
     bound_m: float  # no corner is farther from the origin
+    sway_m: Floats | None = None  # (T, 3) how far ahead each corner swings when its owner walks; None: nothing does
+
+    def stepping(self, state: State, seconds: float) -> Floats:
+        """The corners as they are in mid-walk: limbs swing once to and fro in two steps, together while one stands."""
+        if self.sway_m is None:
+            return self.corners_m
+        pace = min(float(np.hypot(state.velocity_mps[0], state.velocity_mps[1])) / STROLL_MPS, 1.0)
+        swing = pace * np.cos(2 * np.pi * (seconds * STRIDE_HZ + 0.37 * self.actor))
+        corners = self.corners_m.copy()
+        corners[:, :, 0] += np.float32(swing - 1.0) * self.sway_m
+        return corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +162,8 @@ class View:
         places = np.zeros((len(self._blocks), 3))
         places[:, 0] = ego_x + nearest_images(self._middles_m - ego_x, self.drive.ring_m)
         for number in self._within(places, self._block_bounds + 1e-2, axes_from_world).tolist():
-            self._draw(self._blocks[number], places[number], 0.0, axes_from_world, self.surfaces, salt)
+            block = self._blocks[number]
+            self._draw(block, places[number], 0.0, axes_from_world, self.surfaces, salt, block.corners_m)
 
     def _draw_actor(
         self, part: _Part, state: State, moment: Moment, axes_from_world: Pose, into: Surfaces, salt: int
@@ -157,10 +171,10 @@ class View:
         x = moment.ego.position_m[0]
         at = state.position_m.copy()
         at[0] = x + nearest_image(float(at[0] - x), self.drive.ring_m)
-        return self._draw(part, at, state.yaw_rad, axes_from_world, into, salt)
+        return self._draw(part, at, state.yaw_rad, axes_from_world, into, salt, part.stepping(state, moment.seconds))
 
     def _draw(
-        self, part: _Part, at: Doubles, yaw: float, axes_from_world: Pose, into: Surfaces, salt: int
+        self, part: _Part, at: Doubles, yaw: float, axes_from_world: Pose, into: Surfaces, salt: int, corners: Floats
     ) -> Doubles | None:
         """Draw a part that may be in the field; its turn, None where it cannot be seen."""
         translation = axes_from_world.rotation @ at + axes_from_world.translation_m
@@ -173,7 +187,7 @@ class View:
         cos, sin = np.cos(yaw), np.sin(yaw)
         turn = np.asarray([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
         rotation = axes_from_world.rotation @ turn
-        into.draw(part.corners_m, rotation, translation, part.first, part.passes, salt, part.spheres)
+        into.draw(corners, rotation, translation, part.first, part.passes, salt, part.spheres)
         return turn
 
     def _axes_from_world(self, world_from_vehicle: Pose) -> Pose:
@@ -188,13 +202,17 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
     bodies: list[Body] = []
     first = 0
 
-    def add(corners: Floats, body: Body, actor: int, middle: float, radius: float) -> None:
+    def add(
+        corners: Floats, body: Body, actor: int, middle: float, radius: float, sway: Floats | None = None
+    ) -> None:  # fmt: skip
         nonlocal first
         bound = float(np.linalg.norm(corners, axis=2).max())
-        corners = np.ascontiguousarray(corners)
+        corners, spheres = np.ascontiguousarray(corners), spheres_of(corners)
+        if sway is not None:
+            spheres[:, 3] += 2 * np.abs(sway).max()  # from one end of the swing to the other
         parts.append(
-            _Part(corners, spheres_of(corners), passes[body.mesh.materials], first, actor, middle, radius, bound)
-        )
+            _Part(corners, spheres, passes[body.mesh.materials], first, actor, middle, radius, bound, sway)
+        )  # fmt: skip
         bodies.append(body)
         first += len(corners)
 
@@ -208,7 +226,9 @@ def _parts(drive: Drive, passes: Floats) -> tuple[list[_Part], list[Body]]:
         add(moved, _take(whole, rows), SCENERY, middle, float(np.abs(moved).max()) * 1.5)
     for row, actor in enumerate(drive.actors):
         mesh = actor.body.mesh
-        add(mesh.vertices_m[mesh.triangles], actor.body, row, 0.0, max(actor.size_m))
+        sway = sway_of(actor.kind, mesh)
+        swings = None if sway is None else np.ascontiguousarray(sway[mesh.triangles])
+        add(mesh.vertices_m[mesh.triangles], actor.body, row, 0.0, max(actor.size_m), swings)
     return parts, bodies
 
 
