@@ -87,11 +87,21 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSounds:
-    """A tensor (classes, 72) of logits by azimuth to sounds; without it sounds are found by rule."""
+    """A tensor (classes, 72) of logits by azimuth to sounds; without it sounds are found by rule.
+
+    `min_scores` has the least score of single names that have another than `min_score`.
+    """
 
     names: tuple[str, ...]
     tensor: str = "audio_events"
     min_score: float = 0.5
+    min_scores: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in self.min_scores.items():
+            if name not in self.names:
+                raise OperationError(f"min_scores.{name}: {nearest('sound', name, self.names)}")
+            _positive(**{f"min_scores.{name}": least})
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ class SoundDecoder:
         chance = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         found = []
         for name, row in zip(options.names, chance, strict=True):
-            left = row.copy()
-            while left.max() >= options.min_score:
+            left, least = row.copy(), options.min_scores.get(name, options.min_score)
+            while left.max() >= least:
                 peak = int(left.argmax())
                 found.append(SoundEvent(name, float(row[peak]), _refined(row, peak)))
                 left[(peak + np.arange(-APART, APART + 1)) % AZIMUTHS] = 0

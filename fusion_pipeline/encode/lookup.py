@@ -2,7 +2,7 @@
 
 For each coarse cell of the bird's-eye grid (0.8 m, row 0 nearest, column 0 rightmost) `cam_lut` says which row of the
 camera's feature map (24 x 80 at 1/8, last row 1920: not seen) lies where the cell's ground, middle and top are seen,
-`cam_bin` in which of 32 depths the cell is for the camera, and `aud_lut` from which of 72 azimuths the array hears it.
+`cam_bin` in which of 64 depths the cell is for the camera, and `aud_lut` from which of 72 azimuths the array hears it.
 `cam_rays` and `aud_dir` say where each camera token (12 x
 40 at 1/16) and each azimuth looks. Training moves the grid, not the sensors: `world_from_grid` is that motion.
 """
@@ -29,7 +29,7 @@ MAP, TOKENS = (24, 80), (12, 40)  # feature maps at 1/8 and 1/16
 UNSEEN = MAP[0] * MAP[1]
 PICTURE = ImageResize(WIDTH_PX, HEIGHT_PX, fit="letterbox_top_left", order="rgb", mean=(0.45,) * 3, std=(0.25,) * 3)
 NEAR_M = 1.5  # what is nearer to the camera fills too many cells
-DEPTHS = 32  # bins, even in the logarithm from NEAREST_M to FARTHEST_M
+DEPTHS = 64  # bins, even in the logarithm from NEAREST_M to FARTHEST_M
 NEAREST_M, FARTHEST_M = 2.0, 80.0
 FOCAL_PX = 370.0  # depths are as if every lens had this focal length: a thing of one size then looks alike everywhere
 

@@ -63,7 +63,7 @@ class Felt:
     seen: Tensor  # (B, 1, h, w) 1 where a camera looks
     segments: Tensor  # (B, 6, 24, 80)
     events: Tensor  # (B, 8, 72)
-    depths: Tensor  # (B, 32, 24, 80) logits
+    depths: Tensor  # (B, 64, 24, 80) logits
 
     def without(self, sense: int) -> Felt:
         """The same, but for one sense that felt nothing."""
@@ -89,7 +89,7 @@ class CameraNet(nn.Module):
         self.far_up = _conv(far, eight, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80), (B, 32, 24, 80)."""
+        """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80), (B, 64, 24, 80)."""
         eight = self.eight(self.four(self.two(image)))
         sixteen = self.sixteen(eight)
         around = functional.interpolate(self.wide(self.context(sixteen)), scale_factor=2.0, mode="nearest")
@@ -273,7 +273,7 @@ class FusionNet(nn.Module):
         chances = torch.cat([chances, torch.zeros_like(chances[:, :1])], 1).reshape(b, -1)
         at = seen.cam_lut * DEPTHS + seen.cam_bin
         picked = torch.stack([table[i].index_select(0, seen.cam_lut[i]) for i in range(b)]).reshape(b, count, 3, SEEN)
-        chance = torch.stack([chances[i].index_select(0, at[i]) for i in range(b)]).reshape(b, count, 3) * 8.0
+        chance = torch.stack([chances[i].index_select(0, at[i]) for i in range(b)]).reshape(b, count, 3) * (DEPTHS / 4)
         weighed = picked * (chance[..., None] + self.anyway).to(picked.dtype)
         return self.look(weighed.flatten(2)) + self.far(torch.cat([chance, seen.aud_geo], 2))
 

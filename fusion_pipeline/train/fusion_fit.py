@@ -35,7 +35,7 @@ from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
-SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.3, 3.0, 0.3, 0.5  # weights of losses
+SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.5, 3.0, 0.3, 0.5  # weights of losses
 THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR feels
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before

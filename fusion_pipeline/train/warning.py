@@ -79,19 +79,36 @@ def lead_times(sirens: list[Drive], silent: list[Drive]) -> tuple[Doubles, float
     without one say how often it is wrong. It must last for two looks, and the lead is at most what the drive had before
     line of sight. Where no threshold has the precision it is infinite, and so are the leads, below zero.
     """
-    right = np.concatenate([_lasting(drive.scores)[drive.seconds[1:] < drive.seen_s] for drive in sirens])
-    wrong = np.concatenate([_lasting(drive.scores) for drive in silent]) if silent else np.zeros(0)
-    threshold = np.inf
-    for candidate in np.linspace(0.05, 0.95, 91):
-        hits, ghosts = (right >= candidate).sum(), (wrong >= candidate).sum()
-        if hits and hits / (hits + ghosts) >= PRECISION:
-            threshold = float(candidate)
-            break
+    candidates = np.linspace(0.05, 0.95, 91).tolist()
+    threshold = next((c for c in candidates if precision_at(sirens, silent, c) >= PRECISION), np.inf)
+    return leads_at(sirens, threshold), threshold
+
+
+def leads_at(sirens: list[Drive], threshold: float) -> Doubles:
+    """Seconds by which each siren is announced before it is seen; minus infinity where it never is."""
     leads = []
     for drive in sirens:
         above = np.flatnonzero(_lasting(drive.scores) >= threshold)
         leads.append(drive.seen_s - float(drive.seconds[above[0] + 1]) if len(above) else -np.inf)
-    return np.asarray(leads), threshold
+    return np.asarray(leads)
+
+
+def precision_at(sirens: list[Drive], silent: list[Drive], threshold: float) -> float:
+    """Of looks that announce a siren, the share with one that is not seen yet; NaN where nothing is announced.
+
+    Looks at a siren in plain sight count neither way.
+    """
+    right, wrong = _hidden(sirens), _all(silent)
+    hits, ghosts = int((right >= threshold).sum()), int((wrong >= threshold).sum())
+    return hits / (hits + ghosts) if hits + ghosts else float("nan")
+
+
+def _hidden(sirens: list[Drive]) -> Doubles:
+    return np.concatenate([_lasting(drive.scores)[drive.seconds[1:] < drive.seen_s] for drive in sirens])
+
+
+def _all(silent: list[Drive]) -> Doubles:
+    return np.concatenate([_lasting(drive.scores) for drive in silent]) if silent else np.zeros(0)
 
 
 def _lasting(scores: Doubles) -> Doubles:

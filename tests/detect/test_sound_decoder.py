@@ -7,7 +7,7 @@ import pytest
 
 from fusion_pipeline.detect.network import ModelError
 from fusion_pipeline.detect.sound_decoder import SoundDecoder
-from fusion_pipeline.operations import DecodeSounds
+from fusion_pipeline.operations import DecodeSounds, OperationError
 
 HEAR = SoundDecoder(DecodeSounds(("siren", "horn")))
 
@@ -38,3 +38,13 @@ def test_nothing_is_heard_without_an_array_or_above_the_threshold() -> None:
 def test_a_wrong_shape_is_named() -> None:
     with pytest.raises(ModelError, match=r"'audio_events' \(2, 72\), got \(3, 72\)"):
         HEAR({"audio_events": np.zeros((3, 72), np.float32)}, True)
+
+
+def test_a_sound_may_have_a_least_score_of_its_own() -> None:
+    heard = {"audio_events": hills((0, 10, -1.0), (1, 40, -1.0))}
+    keen = SoundDecoder(DecodeSounds(("siren", "horn"), min_scores={"siren": 0.2}))
+    assert [sound.label for sound in keen(heard, True)] == ["siren"]
+    with pytest.raises(OperationError, match="did you mean 'siren'"):
+        DecodeSounds(("siren", "horn"), min_scores={"sirene": 0.2})
+    with pytest.raises(OperationError, match="must be positive"):
+        DecodeSounds(("siren",), min_scores={"siren": 0.0})
