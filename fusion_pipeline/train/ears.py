@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fusion_pipeline.arrays import Array
-from fusion_pipeline.train.fusion import AudioNet
+from fusion_pipeline.train.senses import AudioNet
 from fusion_pipeline.train.stored import restored
 from fusion_pipeline.train.windows import taught
 

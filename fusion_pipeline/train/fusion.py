@@ -18,14 +18,14 @@ from torch.nn import functional
 from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
 from fusion_pipeline.encode.paint import PAINTED
-from fusion_pipeline.train.model import CLASSES, LidarNet, Size, _conv, _Residual, _separable
+from fusion_pipeline.train.model import LidarNet, Size, _separable
 from fusion_pipeline.train.motion import Motion
 from fusion_pipeline.train.represent import SceneHeads
+from fusion_pipeline.train.senses import HEARD, SEEN, AudioNet, CameraNet, Spread
 
 SENSES = 3  # lidar, camera, audio
 POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
-SOUNDS, HEARD, SEEN = 8, 32, 32  # classes of sound; channels of sound and of pictures that are lifted
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
 NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
 SIZES = {size.name: size for size in (BASE, NANO)}
@@ -69,71 +69,6 @@ class Felt:
         """The same, but for one sense that felt nothing."""
         grids = [grid * (k != sense) for k, grid in enumerate(self.grids)]
         return replace(self, grids=(grids[0], grids[1], grids[2]))
-
-
-class CameraNet(nn.Module):
-    """(B, 3, 192, 640) to features at 1/8 and 1/16, and classes and depths at 1/8."""
-
-    def __init__(self, widths: tuple[int, int, int, int]) -> None:
-        super().__init__()
-        half, four, eight, far = widths
-        self.two = _conv(3, half, stride=2)
-        self.four = nn.Sequential(_conv(half, four, stride=2), _separable(four))
-        self.eight = nn.Sequential(_conv(four, eight, stride=2), _Residual(eight))
-        self.sixteen = nn.Sequential(_conv(eight, far, stride=2), _Residual(far))
-        self.context = nn.Sequential(_conv(far, far, stride=2), _Residual(far), _Residual(far))
-        self.wide, self.settle = _conv(far, far, 1), _conv(far, far)
-        self.down, self.side = _conv(far, SEEN, 1), _conv(eight, SEEN, 1)
-        self.segment = nn.Conv2d(SEEN, len(CLASSES) + 1, 1)
-        self.far = nn.Sequential(_conv(eight, 48), nn.Conv2d(48, DEPTHS, 1))
-        self.far_up = _conv(far, eight, 1)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80), (B, 64, 24, 80)."""
-        eight = self.eight(self.four(self.two(image)))
-        sixteen = self.sixteen(eight)
-        around = functional.interpolate(self.wide(self.context(sixteen)), scale_factor=2.0, mode="nearest")
-        sixteen = self.settle(sixteen + around)
-        fine = self.side(eight) + functional.interpolate(self.down(sixteen), scale_factor=2.0, mode="nearest")
-        up = functional.interpolate(self.far_up(sixteen), scale_factor=2.0, mode="nearest")
-        return fine, sixteen, self.segment(fine), self.far(eight + up)
-
-
-class _Spread(nn.Module):
-    """Neighbours tell each other how far a thing can be: dense convolutions at half and quarter of the grid."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.near, self.back = _conv(width, inner), _conv(inner, width)
-        self.quarter = nn.Sequential(_conv(inner, inner), _conv(inner, inner))
-
-    def forward(self, x: Tensor) -> Tensor:
-        half = self.near(functional.avg_pool2d(x, 2))
-        far = functional.interpolate(self.quarter(functional.avg_pool2d(half, 2)), scale_factor=2.0, mode="nearest")
-        return x + functional.interpolate(self.back(half + far), scale_factor=2.0, mode="nearest")
-
-
-class AudioNet(nn.Module):
-    """Steered response power and level to features by azimuth and events; convolutions close the circle."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(i, 32, 3, bias=False), nn.BatchNorm2d(32, momentum=0.05), nn.ReLU())
-            for i in (32, 32, 32)
-        )
-        self.events = nn.Sequential(nn.Conv1d(64, 48, 1), nn.ReLU(), nn.Conv1d(48, SOUNDS, 1))
-
-    def forward(self, srp: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 32, 72) features, (B, 8, 72) logits."""
-        loud = ((level + 70.0) / 40.0).clamp(-1.0, 2.0)[..., None].expand(-1, -1, -1, srp.shape[3])
-        x = torch.cat([srp, loud], 1)
-        for layer in self.layers:
-            x = torch.cat([x[..., -1:], x, x[..., :1]], 3)  # round the circle
-            x = layer(functional.pad(x, (0, 0, 1, 1)))
-        x = x.mean(2)
-        around = x.mean(2, keepdim=True).expand(-1, -1, x.shape[2])
-        return x, self.events(torch.cat([x, around], 1))
 
 
 class Attention(nn.Module):
@@ -207,7 +142,7 @@ class FusionNet(nn.Module):
         self.look, self.far = nn.Linear(3 * SEEN, width), nn.Linear(3 + 4, width, bias=False)
         self.anyway = nn.Parameter(torch.full((3, 1), 0.25))  # how much a cell is told whatever its depth
         self.lift_camera = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
-        self.spread = _Spread(width, size.spread)
+        self.spread = Spread(width, size.spread)
         self.hear, self.place = nn.Linear(HEARD, width), nn.Linear(4, width, bias=False)
         self.lift_audio = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
         self.votes = nn.ModuleList(nn.Conv2d(width, 16, 1) for _ in range(SENSES))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusion_pipeline.train.fusion import SEEN, FusionNet
+from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.model import Size
+from fusion_pipeline.train.senses import SEEN
 
 State = dict[str, Tensor]
 

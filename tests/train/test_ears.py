@@ -11,8 +11,8 @@ import torch
 from fusion_pipeline.arrays import Floats
 from fusion_pipeline.encode.audio import Response
 from fusion_pipeline.train import ears, windows
-from fusion_pipeline.train.fusion import AudioNet
 from fusion_pipeline.train.rides import drawn_array
+from fusion_pipeline.train.senses import AudioNet
 from fusion_pipeline.train.windows import joined, siren_row, taught
 from fusion_pipeline.world.scenarios import scenario
 
