@@ -17,7 +17,7 @@ from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.lift import Lifter
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
-from fusion_pipeline.detect.painter import Painter, without_camera
+from fusion_pipeline.detect.painter import Painter, washed, without_camera
 from fusion_pipeline.detect.providers import ProviderError
 from fusion_pipeline.detect.sound_decoder import SoundDecoder
 from fusion_pipeline.detect.sounds import sounds_from_srp
@@ -26,7 +26,8 @@ from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
 from fusion_pipeline.encode.grid import BevGrid
 from fusion_pipeline.encode.inputs import PRESENT, SceneReader
-from fusion_pipeline.encode.lookup import rig_tables
+from fusion_pipeline.encode.lookup import MAP, rig_tables
+from fusion_pipeline.encode.paint import PICTURED
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.encode.sweeps import Sweeps
 from fusion_pipeline.manifest import Manifest, ManifestError
@@ -236,16 +237,15 @@ class _Steps:
             self._senses.update(dict.fromkeys(outputs.values(), senses))
         columns = [PRESENT.index(sense) for sense in PRESENT if sense in senses]
         skipped = f"{stage.file}: skipped, nothing from {' or '.join(PRESENT[column] for column in columns)}"
-        painter, raster, painted = self._painter(stage, network, sources)
+        painter, raster, bev = self._painter(stage, network, sources, per_view)
 
         def run(work: Work) -> Work:
             if columns and not per_view and not work.scene.present[0, columns].any():
                 return replace(work, skipped=(*work.skipped, skipped))
             if not per_view:
                 inputs = {name: work.tensors[source] for name, source in sources.items()}
-                if painter is not None and raster is not None:
-                    painter.paint(work.scene, raster, inputs[painted])
-                if stage.fusion == "early":
+                there = painter is not None and raster is not None and painter.paint(work.scene, raster, inputs[bev])
+                if stage.fusion == "early" and there:  # without paint the camera says what it can in another way
                     inputs = without_camera(inputs)
                 if stage.fusion == "late":
                     alone = [network(part) for part in senses_apart(inputs)]
@@ -253,6 +253,7 @@ class _Steps:
                 else:
                     found = network(inputs)
                 if painter is not None:
+                    washed(inputs[bev])
                     painter.keep(work.scene, found["cam_seg"])
                 return work.with_tensors({outputs[name]: array for name, array in found.items()})
             views = []
@@ -265,17 +266,20 @@ class _Steps:
         return run
 
     def _painter(
-        self, stage: RunOnnx, network: Network, sources: Mapping[str, str]
+        self, stage: RunOnnx, network: Network, sources: Mapping[str, str], per_view: bool
     ) -> tuple[Painter | None, BevRaster | None, str]:
         """Who paints the raster, the raster, and the network's name for it. Raises ManifestError where it cannot be."""
         if not (stage.paint or stage.fusion == "early"):
             return None, None, ""
-        wants = f'{self._manifest.path}: fusion = "{stage.fusion}" with paint needs'
         named = [name for name, source in sources.items() if source in self._rasters]
-        segments = next((spec for spec in network.outputs if spec.name == "cam_seg"), None)
-        if not named or segments is None or "present" not in sources:
-            raise ManifestError(f"{wants} a bev_raster stage, an input 'present' and an output 'cam_seg'")
-        painter = Painter(self._rig, int(segments.shape[0] or 1))
+        shape = next((spec.shape for spec in network.outputs if spec.name == "cam_seg"), ())
+        fits = len(shape) == 4 and shape[0] is not None and shape[1:] == (PICTURED, *MAP)
+        if per_view or not named or not fits or "present" not in sources:
+            raise ManifestError(
+                f"{self._manifest.path}: to be painted a network needs the raster of a bev_raster stage, an input "
+                f"'present' and an output 'cam_seg' (cameras, {PICTURED}, {MAP[0]}, {MAP[1]}), not {shape or 'none'}"
+            )
+        painter = Painter(self._rig, int(shape[0] or 1))
         self.memories.append(painter)
         return painter, self._rasters[sources[named[0]]], named[0]
 

@@ -20,7 +20,8 @@ from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, NEAR_M, UNSEEN, WIDTH_
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.camera import CameraModel
 
-PAINTED = slice(56, 60)  # channels of the folded raster
+PAINT_CHANNELS = slice(56, 60)  # channels of the folded raster
+PICTURED = 6  # classes of pictures, the last none of the things
 BODY_M = 0.9
 
 
@@ -73,7 +74,7 @@ def chances_of(segments: Floats) -> Floats:
 
 def paint(lidar_bev: Array, cells: Ints, segments: Floats) -> None:
     """Fill the raster's (1, 64, h, w) painted channels, of cells (4, h, w) and logits (cameras, 6, 24, 80)."""
-    lidar_bev[0, PAINTED] = chances_of(segments)[cells]
+    lidar_bev[0, PAINT_CHANNELS] = chances_of(segments)[cells]
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

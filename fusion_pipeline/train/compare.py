@@ -15,6 +15,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -73,9 +74,11 @@ def gflop_of(net: FusionNet) -> float:
 
 def taught(rides: Path, run: Path, start: Path, name: str, seconds: float) -> Path:
     """A variant's checkpoint."""
-    manner = Manner(kept=("audio",), slow=SLOW, use=VARIANTS[name], half=has_bf16())
-    fit(rides, run, Schedule(seconds, BATCH, RATE), None, start, manner)
-    return run / "last.pt"
+    manner, last = Manner(kept=("audio",), slow=SLOW, use=VARIANTS[name], half=has_bf16()), run / "last.pt"
+    left = seconds - (float(torch.load(last)["spent"]) if last.exists() else 0.0)
+    if left > 1:
+        fit(rides, run, Schedule(left, BATCH, RATE), None, start, manner)
+    return last
 
 
 def judged(checkpoint: Path, name: str, cache: Path, count: int) -> Row:
@@ -114,13 +117,20 @@ def main() -> None:
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
     kept = options.run / "compare.json"
-    rows = [Row(**row) for row in json.loads(kept.read_text(encoding="utf-8"))] if kept.exists() else []
+    settings = {"from": str(options.start), "seconds": options.seconds, "moments": options.moments}
+    before: dict[str, Any] = (
+        json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"settings": settings, "rows": []}
+    )
+    if before["settings"] != settings:
+        parser.error(f"{kept} was made with {before['settings']}; name another folder than {options.run}")
+    rows = [Row(**row) for row in before["rows"]]
     for name in VARIANTS:
         if name in {row.name for row in rows}:
             continue
         checkpoint = taught(options.rides, options.run / name.replace(" ", "-"), options.start, name, options.seconds)
         rows.append(judged(checkpoint, name, options.cache or options.run / "held-out", options.moments))
-        kept.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        result = {"settings": settings, "rows": [asdict(row) for row in rows]}
+        kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (options.run / "compare.md").write_text(table(rows), encoding="utf-8")
         sys.stdout.write(table(rows[-1:]))
         sys.stdout.flush()

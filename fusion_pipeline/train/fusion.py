@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
 from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
-from fusion_pipeline.encode.paint import PAINTED
+from fusion_pipeline.encode.paint import PAINT_CHANNELS
 from fusion_pipeline.train.model import LidarNet, Size, _separable
 from fusion_pipeline.train.motion import Motion
 from fusion_pipeline.train.represent import SceneHeads
@@ -49,7 +49,7 @@ class Seen:
     aud_dir: Tensor  # (B, 72, 2)
     present: Tensor  # (B, 4)
     place: Tensor
-    painted: Tensor | None = None  # (B, 4, 2 h, 2 w) see encode/paint.py; None: the raster is as it is
+    paint_rows: Tensor | None = None  # (B, 4, 2 h, 2 w) see encode/paint.py; None: the raster is as it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +170,7 @@ class FusionNet(nn.Module):
         b, there = len(seen.present), seen.present[:, :3].reshape(-1, 3, 1, 1)
         widths = self.size.stem, self.size.coarse
         near, far, segments, depths = self.camera(seen.image)
-        raster = seen.raster if seen.painted is None else painted(seen.raster, segments, seen.painted)
+        raster = seen.raster if seen.paint_rows is None else with_paint(seen.raster, segments, seen.paint_rows)
         fine, own = _for_those(seen.present[:, 0] > 0, self.training, self._lidar, raster, widths)
         h, w = own.shape[2:]
         azimuths, events = self.audio(seen.srp, seen.level)
@@ -243,7 +243,7 @@ class FusionNet(nn.Module):
         return shares / shares.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def painted(raster: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
+def with_paint(raster: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
     """The raster (B, 64, h, w) with what the camera saw (B, 6, 24, 80) painted by rows (B, 4, h, w) of its map.
 
     Nothing flows back: on the vehicle it is the picture before this one that paints.
@@ -251,7 +251,7 @@ def painted(raster: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
     chance = 1 - torch.softmax(segments.detach().float(), 1)[:, -1].flatten(1)
     table = torch.cat([chance, torch.zeros_like(chance[:, :1])], 1)
     paint = table.gather(1, rows.flatten(1)).reshape(rows.shape).to(raster.dtype)
-    return torch.cat([raster[:, : PAINTED.start], paint, raster[:, PAINTED.stop :]], 1)
+    return torch.cat([raster[:, : PAINT_CHANNELS.start], paint, raster[:, PAINT_CHANNELS.stop :]], 1)
 
 
 def place_of(x: Tensor, y: Tensor) -> Tensor:

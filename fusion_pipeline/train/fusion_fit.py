@@ -71,7 +71,7 @@ def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
         "place": torch.stack(places),
         **{name: stack([getattr(item, name) for item in lessons])
            for name in ("image", "cam_lut", "cam_bin", "cam_rays", "srp", "level", "aud_lut", "aud_geo", "aud_dir",
-                         "present", "painted",
+                         "present", "paint_rows",
                         "classes", "depths", "events")},
     }  # fmt: skip
 

@@ -70,7 +70,7 @@ class Judge:
         """
         fusion, paint = (fusion, paint) if fusion else self._fusion
         paints = (paint or fusion == "early") and bool(mix[0] and mix[1])
-        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, painted=paints))
+        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, paints=paints))
         inputs = {
             "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
             "cam_bin": item.cam_bin, "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None],
@@ -79,7 +79,7 @@ class Judge:
         }  # fmt: skip
         given = {name: np.ascontiguousarray(inputs[name]) for name in self.names}
         if paints:
-            colour(given["lidar_bev"], item.painted, self._network(given)["cam_seg"])
+            colour(given["lidar_bev"], item.paint_rows, self._network(given)["cam_seg"])
         if fusion == "early":
             given = without_camera(given)
         if fusion == "late":

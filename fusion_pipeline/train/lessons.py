@@ -35,7 +35,7 @@ MIN_POINTS, MIN_PIXELS = 5, 40
 SIGMA_RAD = np.deg2rad(6.0)  # of a sound's hill in azimuth
 BEHIND = 0.12  # of lessons lie behind the vehicle
 SENSED = 0.7  # of lessons with LiDAR have earlier sweeps
-PAINTED = 0.4  # of lessons with LiDAR are painted by the camera, whether it is there otherwise or not
+PAINT_SHARE = 0.4  # of lessons with LiDAR are painted by the camera, whether it is there otherwise or not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class Lesson:
     classes: Array  # (24, 80) of the picture
     depths: Floats  # (24, 80) depth bins as real numbers, -1 where nobody knows
     events: Floats  # (8, 72) 0 to 1; -1 where nothing is taught
-    painted: Ints  # (4, 2 h, 2 w) rows of the picture's map that paint the raster; UNSEEN where nothing does
+    paint_rows: Ints  # (4, 2 h, 2 w) rows of the picture's map that paint the raster; UNSEEN where nothing does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ class Options:
     crop: tuple[int, int] = (128, 128)
     augmented: bool = True
     mix: tuple[int, int, int] | None = None  # senses that are there; None: drawn
-    painted: bool | None = None  # whether the camera paints the raster; None: drawn
+    paints: bool | None = None  # whether the camera paints the raster; None: drawn
     shares: tuple[float, ...] = SHARES  # how often each of MIXES is drawn
 
 
@@ -97,7 +97,7 @@ def lesson(
     elif not sweeps:
         before = (before[0][:0], before[1][:0])
     whole = target(sample, raster, before, 0.0 if mix[0] else CAMERA_BLUR)
-    paints = options.painted if options.painted is not None else rng.random() < PAINTED and scan is None
+    paints = options.paints if options.paints is not None else rng.random() < PAINT_SHARE and scan is None
     r, c = _corner(rng, options)
     window = slice(r, r + options.crop[0]), slice(c, c + options.crop[1])
     cut = replace(
@@ -113,15 +113,15 @@ def lesson(
         picture = _laid(_developed(picture, rng), fit, 1.0, 114, cv2.INTER_LINEAR)
         classes = _laid(classes.astype(np.uint8), fit, 8.0, 5, cv2.INTER_NEAREST).astype(np.int64)
     seen = camera_table(model, pose, fit, back, middles)
-    painted = np.full((4, *options.crop), UNSEEN, np.int64)
+    paint_rows = np.full((4, *options.crop), UNSEEN, np.int64)
     if paints and mix[0]:
         rows = picture_rows(sample.xyz_m, model, pose.inverse().matrix @ back, fit)
-        painted = painted_by(raster, sample.xyz_m, rows)[:, *window]
+        paint_rows = painted_by(raster, sample.xyz_m, rows)[:, *window]
     heard = audio_table(ride.array_m, back, middles)
     made = Lesson(
         cut, (r, c), prepare(picture, PICTURE)[0], seen.lut, seen.bins, seen.rays, ride.srp, ride.level, heard.lut,
         heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), classes,
-        _depths(ride, model, fit), events_of(ride), painted,
+        _depths(ride, model, fit), events_of(ride), paint_rows,
     )  # fmt: skip
     return backwards(made, options.crop) if options.augmented and rng.random() < BEHIND else made
 
@@ -155,13 +155,13 @@ def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
     def rows(values: Array, *shape: int) -> Array:
         return np.ascontiguousarray(values.reshape(h, w, *shape)[::-1]).reshape(values.shape)
 
-    fine = item.painted.reshape(2, 2, *crop)[::-1, :, ::-1].reshape(item.painted.shape)
+    fine = item.paint_rows.reshape(2, 2, *crop)[::-1, :, ::-1].reshape(item.paint_rows.shape)
     rays, ways = item.cam_rays.copy(), item.aud_dir.copy()
     rays[:, [0, 3]] *= -1
     ways[:, 1] *= -1
     return replace(item, target=turned, corner=corner, cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
                    cam_rays=rays, aud_lut=rows(item.aud_lut), aud_geo=rows(item.aud_geo, 4), aud_dir=ways,
-                   painted=np.ascontiguousarray(fine))  # fmt: skip
+                   paint_rows=np.ascontiguousarray(fine))  # fmt: skip
 
 
 def _lens(rng: np.random.Generator) -> Fit:

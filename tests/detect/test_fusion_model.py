@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,28 @@ def test_it_finds_what_is_there(inference: Inference) -> None:
         assert (found.boxes.std > 0).all()
     assert found_count > 5 * len(sets[3:])
     assert hits > 0.7 * found_count
+
+
+def test_early_fusion_paints_with_the_set_before_and_forgets_it(tmp_path: Path) -> None:
+    text = DEFAULT_MODEL.with_suffix(".toml").read_text(encoding="utf-8")
+    text = text.replace('op = "onnx"', 'op = "onnx"\nfusion = "early"').replace(
+        'path = "', f'path = "{DEFAULT_MODEL.parent}/'
+    )
+    (tmp_path / "early.toml").write_text(text, encoding="utf-8")
+    early, sets = Inference.load(tmp_path / "early.toml", RIG), street()[0]
+    first, second = sets[3], sets[4]
+    early(first)
+    coloured = early(second)
+    assert not coloured.boxes.attribution[:, 1].any()  # the camera has no part but the paint
+    early.forget()
+    early(only(first, "lidars", "audios", "egos"))
+    plain = early(second)
+    assert plain.boxes.attribution[:, 1].any()  # nothing to paint with: the camera is not hidden
+    early.forget()
+    early(first)
+    again = early(second)
+    np.testing.assert_array_equal(rows(again), rows(coloured))
+    assert not np.array_equal(rows(plain)[:, :2], rows(coloured)[:, :2])
 
 
 def test_earlier_sweeps_give_velocities(inference: Inference) -> None:

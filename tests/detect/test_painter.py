@@ -13,9 +13,12 @@ from fusion_pipeline.arrays import Floats
 from fusion_pipeline.clock import MILLISECOND_NS
 from fusion_pipeline.detect.inference import Inference
 from fusion_pipeline.detect.painter import Painter, without_camera
+from fusion_pipeline.encode.image import fit_of
 from fusion_pipeline.encode.inputs import Picture, Scene
-from fusion_pipeline.encode.paint import PAINTED
+from fusion_pipeline.encode.lookup import PICTURE, UNSEEN
+from fusion_pipeline.encode.paint import PAINT_CHANNELS, picture_rows
 from fusion_pipeline.encode.points import BevRaster
+from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.manifest import SHIPPED, Manifest, ManifestError
 from fusion_pipeline.messages import EgoMotion, Header
 from fusion_pipeline.rig import Rig
@@ -54,7 +57,7 @@ def painted(painter: Painter, now: Scene) -> Floats:
     before = bev.copy()
     if not painter.paint(now, raster, bev):
         np.testing.assert_array_equal(bev, before)
-    return np.asarray(bev[0, PAINTED])
+    return np.asarray(bev[0, PAINT_CHANNELS])
 
 
 def test_the_set_before_paints() -> None:
@@ -85,16 +88,36 @@ def test_a_camera_that_was_silent_does_not_paint() -> None:
 
 
 def test_the_vehicles_own_motion_is_undone() -> None:
-    """A cell of the picture that showed a wall paints the wall, however far the vehicle has turned since."""
+    """The cells of the picture that showed a wall paint the wall and nothing else after 5 m and 15 degrees."""
     mount = DEMO.cameras[SOURCE]
+    fit = fit_of(mount.model.width_px, mount.model.height_px, PICTURE)
+    rng = np.random.default_rng(2)
+    wall = np.column_stack([rng.uniform(19.9, 20.1, 400), rng.uniform(3.5, 4.5, 400), rng.uniform(0.6, 1.2, 400)])
+    shown = picture_rows(wall.astype(np.float32), mount.model, mount.vehicle_from_sensor.inverse().matrix, fit)
+    logits = segments(things=False)
+    for row in np.unique(shown[shown < UNSEEN]):
+        logits[0, :, row // 80, row % 80] = [9, 0, 0, 0, 0, -9]
+    painter, before = Painter(DEMO, 1), scene(STEP_NS, 0.0)
+    painter.keep(before, logits)
+    turned = Pose.from_euler(0.0, 0.0, np.deg2rad(15.0), np.asarray([5.0, 0.0, 0.0]))
+    now = turned.inverse().apply(np.concatenate([before.points_m[:9000].astype(np.float64), wall]))
+    there = replace(ego(5.0), orientation=turned.quaternion)
+    later = replace(before, points_m=now.astype(np.float32), intensity=np.full(len(now), 0.5, np.float32),
+                    instant_ns=2 * STEP_NS, egos=(there,))  # fmt: skip
+    paint = painted(painter, later).max(axis=0) > 0.9
+    middle = now[9000:].mean(axis=0)
+    row, column = int(middle[0] / 0.4), int((middle[1] + 40) / 0.4)
+    assert paint[row - 2 : row + 3, column - 2 : column + 3].any()
+    cells = np.argwhere(paint) * 0.4 + [0.2, -39.8]
+    then = turned.apply(np.column_stack([cells, np.full(len(cells), 0.9)])) - mount.vehicle_from_sensor.translation_m
+    bearings = np.rad2deg(np.arctan2(then[:, 1], then[:, 0]))
+    assert np.abs(bearings - np.rad2deg(np.arctan2(4.0, 20.0))).max() < 3  # the wall, and the road under and behind it
+
+
+def test_who_does_not_know_how_far_it_has_come_does_not_paint() -> None:
     painter = Painter(DEMO, 1)
     painter.keep(scene(STEP_NS, 0.0), segments())
-    now = scene(2 * STEP_NS, 0.0)
-    turned = replace(now.egos[0], orientation=np.asarray([0.0, 0.0, np.sin(0.75), np.cos(0.75)]))  # by 86 degrees
-    paint = painted(painter, replace(now, egos=(turned,)))
-    assert mount.vehicle_from_sensor.translation_m[0] < 10
-    row, column = int(20.0 / 0.4), int(40.0 / 0.4)
-    assert not paint[:, row - 1 : row + 1, column - 2 : column + 2].any()  # that was out of the picture then
+    assert not painted(painter, replace(scene(2 * STEP_NS, 3.0), egos=())).any()
 
 
 def test_without_a_lidar_the_camera_is_not_hidden() -> None:
@@ -124,8 +147,9 @@ def test_late_fusion_is_not_painted(tmp_path: Path) -> None:
 
 
 def test_a_network_without_classes_of_pictures_cannot_paint(tmp_path: Path) -> None:
-    path = variant(tmp_path, "paint = true")
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('op = "bev_raster"', 'op = "bev_raster"\nout = "elsewhere"'), encoding="utf-8")
-    with pytest.raises(ManifestError, match="elsewhere"):
+    text = (SHIPPED / "lidar_bev.toml").read_text(encoding="utf-8")
+    text = text.replace('op = "onnx"', 'op = "onnx"\npaint = true').replace('path = "', f'path = "{SHIPPED}/')
+    path = tmp_path / "lidar.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"output 'cam_seg' \(cameras, 6, 24, 80\), not none"):
         Inference.load(path, DEMO)

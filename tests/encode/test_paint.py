@@ -8,7 +8,7 @@ import pytest
 from calibration import rig
 from fusion_pipeline.encode.image import Fit, fit_of
 from fusion_pipeline.encode.lookup import PICTURE, UNSEEN
-from fusion_pipeline.encode.paint import PAINTED, chances_of, paint, painted_by, picture_rows
+from fusion_pipeline.encode.paint import PAINT_CHANNELS, chances_of, paint, painted_by, picture_rows
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
@@ -73,8 +73,8 @@ def test_the_body_paints_and_neither_the_road_nor_the_leaves(rng: np.random.Gene
     segments[0, :, 0, 12] = [8.0, 0, 0, 0, 0, -8.0]  # row 12: surely a car
     bev = np.zeros((1, 64, 176, 200), np.float32)
     paint(bev, cells, segments)
-    assert bev[0, PAINTED][at] > 0.99
-    assert bev.sum() == pytest.approx(bev[0, PAINTED][at])
+    assert bev[0, PAINT_CHANNELS][at] > 0.99
+    assert bev.sum() == pytest.approx(bev[0, PAINT_CHANNELS][at])
 
 
 def test_chances_end_with_what_nobody_sees() -> None:

@@ -70,10 +70,15 @@ def test_a_table_of_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     lines = (run / "compare.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4
     assert lines[3].startswith("| concatenation |")
-    rows = json.loads((run / "compare.json").read_text(encoding="utf-8"))
+    rows = json.loads((run / "compare.json").read_text(encoding="utf-8"))["rows"]
     assert rows[0]["parameters_m"] < rows[1]["parameters_m"]
     joined = FusionNet(use=("join",))
     begin_with(joined, run / "concatenation" / "last.pt")
     assert parity(joined.eval(), run / "concatenation" / "fusion.onnx") < 1e-4
+    taught = (run / "concatenation" / "last.pt").stat().st_mtime_ns
     compare.main()  # nothing is done twice
+    assert (run / "concatenation" / "last.pt").stat().st_mtime_ns == taught
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments[:-1], "3"])
+    with pytest.raises(SystemExit):
+        compare.main()  # another question is another table
     assert len((run / "compare.md").read_text(encoding="utf-8").splitlines()) == 4

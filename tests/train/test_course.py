@@ -37,7 +37,10 @@ def test_only_what_is_missing_is_rendered(tmp_path: Path, monkeypatch: pytest.Mo
 def test_curves_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    rows = [f"{20 * k},{80 * k},{k / 50},{np.exp(-k / 20):.3f},1,0.5,0.2,0.1,0.3,0.01" for k in range(1, 50)]
+    from fusion_pipeline.train.fusion_fit import TERMS
+
+    losses = ",0.5" * (len(TERMS) - 1)
+    rows = [f"{20 * k},{80 * k},{k / 50},{np.exp(-k / 20):.3f}{losses}" for k in range(1, 50)]
     (tmp_path / "curve.csv").write_text("\n".join(rows))
     assert course.curves(tmp_path).stat().st_size > 5000
 

@@ -22,7 +22,7 @@ from fusion_pipeline.manifest import Manifest  # noqa: E402
 from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
 from fusion_pipeline.train import fusion_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
-from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, painted, whole_place  # noqa: E402
+from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place, with_paint  # noqa: E402
 from fusion_pipeline.train.fusion_export import INPUTS, Form, example, export, manifest, parity  # noqa: E402
 from fusion_pipeline.train.losses import imitation_loss  # noqa: E402
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
@@ -125,7 +125,7 @@ def test_a_missing_scan_does_not_bend_the_statistics_of_scans(net: FusionNet) ->
     both = {
         name: torch.cat([getattr(one, name)] * 2) if name != "place" else one.place.expand(2, -1, -1, -1)
         for name in Seen.__slots__
-        if name != "painted"
+        if name != "paint_rows"
     }
     both["raster"] = torch.cat([one.raster, torch.zeros_like(one.raster)])
     both["present"] = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 0]])
@@ -175,12 +175,12 @@ def test_paint_in_training_is_the_paint_on_the_vehicle() -> None:
     rows = torch.randint(0, UNSEEN + 1, (1, 4, 24, 32), generator=rng)
     live = raster.numpy().copy()
     paint(live, rows[0].numpy(), segments.numpy())
-    np.testing.assert_allclose(painted(raster, segments, rows).numpy(), live, atol=1e-6)
+    np.testing.assert_allclose(with_paint(raster, segments, rows).numpy(), live, atol=1e-6)
 
 
 def test_paint_changes_what_the_lidar_feels_and_teaches_the_camera_nothing(net: FusionNet) -> None:
     rows = torch.randint(0, UNSEEN, (1, 4, *FRONT.shape), generator=torch.Generator().manual_seed(1))
-    plain, coloured = seen(), seen(painted=rows)
+    plain, coloured = seen(), seen(paint_rows=rows)
     with torch.no_grad():
         assert (net.feel(plain).grids[0] != net.feel(coloured).grids[0]).any()
     net.zero_grad()

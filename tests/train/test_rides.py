@@ -160,9 +160,9 @@ def test_depths_of_a_reframed_picture_lie_on_the_same_things() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_camera_paints_the_things_that_the_scan_sees(seed: int) -> None:
-    item = lesson(ride(seed), BevRaster(), np.random.default_rng(0), replace(FULL, painted=True))
-    thing = np.append(item.classes.ravel(), 5)[item.painted] < 5  # (4, 176, 200)
-    there = item.painted < UNSEEN
+    item = lesson(ride(seed), BevRaster(), np.random.default_rng(0), replace(FULL, paints=True))
+    thing = np.append(item.classes.ravel(), 5)[item.paint_rows] < 5  # (4, 176, 200)
+    there = item.paint_rows < UNSEEN
     on, off = [], []
     for k, (dr, dc) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
         rows, columns = np.nonzero(there[k])
@@ -179,8 +179,8 @@ def test_the_camera_paints_the_things_that_the_scan_sees(seed: int) -> None:
 
 def test_nothing_paints_without_a_lidar_and_only_where_it_is_wanted() -> None:
     raster, rng = BevRaster(), np.random.default_rng(0)
-    for options in (replace(FULL, mix=(0, 1, 1), painted=True), replace(FULL, painted=False)):
-        assert (lesson(ride(SEEDS[0]), raster, rng, options).painted == UNSEEN).all()
+    for options in (replace(FULL, mix=(0, 1, 1), paints=True), replace(FULL, paints=False)):
+        assert (lesson(ride(SEEDS[0]), raster, rng, options).paint_rows == UNSEEN).all()
 
 
 def test_a_scan_takes_the_place_of_the_rides_own() -> None:
