@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
 
-from fusion_pipeline.arrays import Floats
-from fusion_pipeline.encode.audio import Response
-from fusion_pipeline.train import ears, windows
-from fusion_pipeline.train.rides import drawn_array
-from fusion_pipeline.train.senses import AudioNet
-from fusion_pipeline.train.windows import joined, siren_row, taught
-from fusion_pipeline.world.scenarios import scenario
+torch = pytest.importorskip("torch")
+
+from fusion_pipeline.arrays import Floats  # noqa: E402
+from fusion_pipeline.encode.audio import Response  # noqa: E402
+from fusion_pipeline.train import ears, windows  # noqa: E402
+from fusion_pipeline.train.rides import drawn_array  # noqa: E402
+from fusion_pipeline.train.senses import AudioNet  # noqa: E402
+from fusion_pipeline.train.windows import joined, siren_row, taught  # noqa: E402
+from fusion_pipeline.world.scenarios import scenario  # noqa: E402
 
 
 def response(level_db: float, rows: int = 16, way: int = 0) -> Response:
