@@ -1,6 +1,6 @@
 """What a manifest's stages may say: one dataclass of options per operation, and the table of all of them.
 
-The code that carries an operation out is in `detect/operators.py`; here is only what can be written and checked
+The code that carries an operation out is in `detect/inference.py`; here is only what can be written and checked
 without a network, so that a manifest with a mistake is refused before anything heavy is loaded.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,8 +13,11 @@ from fusion_pipeline.arrays import Floats
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.encode.audio import SteeredResponse
 from fusion_pipeline.encode.grid import BevGrid
-from fusion_pipeline.encode.image import prepare
+from fusion_pipeline.encode.image import Fit, prepare
+from fusion_pipeline.encode.lookup import MAP
+from fusion_pipeline.encode.paint import PICTURED, paint, painted_by, picture_rows
 from fusion_pipeline.encode.points import EDGES_M, BevRaster
+from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import AudioChunk, Header
 from fusion_pipeline.operations import ImageResize
@@ -25,6 +29,8 @@ from fusion_pipeline.world.streets import street
 POINTS = 120_000
 WIDTH, HEIGHT = 640, 192
 AUDIO_HZ = 16_000
+_LENS = CameraModel("pinhole", WIDTH, HEIGHT, np.asarray([[370.0, 0, 320], [0, 370, 96], [0, 0, 1]]), np.zeros(0))
+_BENT = replace(_LENS, distortion=np.asarray([1e-9, 0.0, 0.0, 0.0]))
 
 
 def median_ms(work: Callable[[], object], seconds: float) -> float:
@@ -73,6 +79,18 @@ def plain_raster(xyz: Floats, intensity: Floats, ground: Callable[[Floats], Floa
     return out.reshape(1, 64, rows, cols)
 
 
+def painting(xyz: Floats, raster: BevRaster, lens: CameraModel) -> Callable[[], None]:
+    """Painting the raster that has just been made of the points, by a camera that looks ahead."""
+    axes = Pose(np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.asarray([0.2, 0.0, 0.0]))
+    bev, segments = raster(xyz, np.zeros(len(xyz), np.float32)), np.zeros((1, PICTURED, *MAP), np.float32)
+    way = axes.inverse().matrix
+
+    def work() -> None:
+        paint(bev, painted_by(raster, xyz, picture_rows(xyz, lens, way, Fit(1.0, 1.0, 0.0, 0.0))), segments)
+
+    return work
+
+
 def run(quick: bool = False) -> tuple[Figure, ...]:
     """Raster, picture and sound, each beside a plain way of doing the same."""
     seconds = 0.5 if quick else 3.0
@@ -81,6 +99,7 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
     raster = BevRaster(reuse=True)
     ours = median_ms(lambda: raster(xyz, intensity), seconds)
     plain = median_ms(lambda: plain_raster(xyz, intensity, raster.ground_at), seconds)
+    paint_ms, bent_ms = (median_ms(painting(xyz, raster, lens), seconds) for lens in (_LENS, _BENT))
     fresh = BevRaster()
     picture = np.random.default_rng(1).integers(0, 255, (375, 1242, 3)).astype(np.uint8)
     resize = ImageResize(out="image", width=WIDTH, height=HEIGHT)
@@ -94,6 +113,15 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
     return (
         Figure(f"raster of {POINTS} points", ours, "ms", "<= 3 ms", ours <= 3, plain, name),
         Figure("the same into a new array", median_ms(lambda: fresh(xyz, intensity), seconds), "ms"),
+        Figure(
+            "its paint: whose picture shows which point, and which paints a cell",
+            paint_ms,
+            "ms",
+            "",
+            None,
+            bent_ms,
+            "through OpenCV, as a lens with distortion",
+        ),
         Figure("picture 1242 x 375 to 640 x 192", image_ms, "ms"),
         Figure("PNG decoded, random pixels", median_ms(lambda: cv2.imdecode(png, 1), seconds), "ms"),
         Figure("JPEG decoded, random pixels", median_ms(lambda: cv2.imdecode(jpeg, 1), seconds), "ms"),

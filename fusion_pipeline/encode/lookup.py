@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.encode.audio import AZIMUTHS, azimuths_rad
@@ -65,10 +66,8 @@ def camera_table(
     places = np.concatenate([np.column_stack([flat, np.full(len(flat), high)])[:, None] for high in HEIGHTS_M], axis=1)
     camera_from_vehicle = vehicle_from_camera.inverse()
     local = camera_from_vehicle.apply(places.reshape(-1, 3) @ move[:3, :3].T + move[:3, 3])
-    pixels, seen = model.project(local)
-    with np.errstate(invalid="ignore"):
-        u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
-        inside = seen & (local[:, 2] > NEAR_M) & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
+    u, v, inside = pictured(local, model, fit)
+    inside &= local[:, 2] > NEAR_M
     row, column = np.where(inside, v, 0).astype(np.int64) // 8, np.where(inside, u, 0).astype(np.int64) // 8
     lut = np.where(inside, row * MAP[1] + column, UNSEEN)
     bins = np.where(inside, depth_bins(local[:, 2], model, fit).astype(np.int64), 0)
@@ -79,6 +78,14 @@ def camera_table(
     origin = back[:3, :3] @ vehicle_from_camera.translation_m + back[:3, 3]
     rays = np.concatenate([ways, np.broadcast_to(origin / 10.0, ways.shape)], axis=1)
     return CameraTable(lut.astype(np.int64), bins, np.nan_to_num(rays).astype(np.float32))
+
+
+def pictured(local_m: Doubles, model: CameraModel, fit: Fit) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
+    """Column and row (N,) in the network's picture of places (N, 3) in the camera's frame, and which lie in it."""
+    pixels, seen = model.project(local_m)
+    u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
+    with np.errstate(invalid="ignore"):
+        return u, v, seen & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
 
 
 def depth_bins(depth_m: Doubles, model: CameraModel, fit: Fit) -> Doubles:

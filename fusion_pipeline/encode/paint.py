@@ -16,7 +16,7 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.encode.ground import height_at
 from fusion_pipeline.encode.image import Fit
-from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, NEAR_M, UNSEEN, WIDTH_PX
+from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, NEAR_M, UNSEEN, WIDTH_PX, pictured
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.camera import CameraModel
 
@@ -41,10 +41,7 @@ def picture_rows(xyz_m: Floats, model: CameraModel, camera_from_points: Doubles,
         _pinhole(xyz, turn.astype(np.float32), shift.astype(np.float32), lens, edges, rows)
         return rows
     ahead = np.flatnonzero(xyz @ turn[2] + shift[2] > NEAR_M)
-    pixels, seen = model.project(xyz[ahead].astype(np.float64) @ turn.T + shift)
-    with np.errstate(invalid="ignore"):
-        u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
-        inside = seen & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
+    u, v, inside = pictured(xyz[ahead].astype(np.float64) @ turn.T + shift, model, fit)
     rows[ahead[inside]] = (v[inside] // 8).astype(np.int64) * MAP[1] + (u[inside] // 8).astype(np.int64)
     return rows
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -54,7 +56,7 @@ class Row:
     retention: float
     parameters_m: float
     gflop: float
-    latency_ms: float
+    latency_ms: float  # of all variants in turn, at the end; not a number before
     samples: int
 
     def cells(self) -> tuple[str, ...]:
@@ -91,12 +93,27 @@ def judged(checkpoint: Path, name: str, cache: Path, count: int) -> Row:
     found = {mix: [judge(moment, mix) for moment in moments] for mix in SUBSETS}
     means = {mix: mean_ap(moments, out) for mix, out in found.items()}
     full = means[1, 1, 1]
-    latency, _ = median_ms(Network(path, threads=1), 3.0)
     return Row(
         name, car_ap(moments, found[1, 1, 1]), car_ap(moments, found[1, 0, 0]), full, means[1, 0, 0], means[0, 1, 0],
         sum(means.values()) / len(means) / max(full, 1e-9), sum(p.numel() for p in net.parameters()) / 1e6,
-        gflop_of(net), latency, samples,
+        gflop_of(net), float("nan"), samples,
     )  # fmt: skip
+
+
+def in_turn(run: Path, names: Sequence[str], rounds: int = 8) -> dict[str, float]:
+    """Median milliseconds of a run of each variant's file at one thread; one after the other, so that a machine that
+    slows down slows all of them.
+    """
+    networks = {name: Network(_folder(run, name) / "fusion.onnx", threads=1) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, network in networks.items():
+            times[name].append(median_ms(network, 0.0)[0])
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def _folder(run: Path, name: str) -> Path:
+    return run / name.replace(" ", "-")
 
 
 def table(rows: list[Row]) -> str:
@@ -127,13 +144,14 @@ def main() -> None:
     for name in VARIANTS:
         if name in {row.name for row in rows}:
             continue
-        checkpoint = taught(options.rides, options.run / name.replace(" ", "-"), options.start, name, options.seconds)
+        checkpoint = taught(options.rides, _folder(options.run, name), options.start, name, options.seconds)
         rows.append(judged(checkpoint, name, options.cache or options.run / "held-out", options.moments))
         result = {"settings": settings, "rows": [asdict(row) for row in rows]}
         kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        (options.run / "compare.md").write_text(table(rows), encoding="utf-8")
-        sys.stdout.write(table(rows[-1:]))
-        sys.stdout.flush()
+    latencies = in_turn(options.run, [row.name for row in rows])
+    whole = table([replace(row, latency_ms=latencies[row.name]) for row in rows])
+    (options.run / "compare.md").write_text(whole, encoding="utf-8")
+    sys.stdout.write(whole)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from fusion_pipeline.encode.lookup import (
     audio_table,
     camera_table,
     depth_bins,
+    pictured,
 )
 from fusion_pipeline.encode.paint import painted_by, picture_rows
 from fusion_pipeline.encode.points import BevRaster
@@ -177,15 +178,7 @@ def _lens(rng: np.random.Generator) -> Fit:
 def _in_picture(ride: Ride, model: CameraModel, fit: Fit) -> Array:
     """(M,) whether a thing's middle lies in the picture."""
     local = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse().apply(ride.boxes[:, :3].astype(np.float64))
-    return _pictured(local, model, fit)[2]
-
-
-def _pictured(local: Doubles, model: CameraModel, fit: Fit) -> tuple[Doubles, Doubles, Array]:
-    """Column and row (N,) in the network's picture of places (N, 3) in the camera's frame, and which lie in it."""
-    pixels, seen = model.project(local)
-    u, v = pixels[:, 0] * fit.scale_x + fit.offset_x, pixels[:, 1] * fit.scale_y + fit.offset_y
-    with np.errstate(invalid="ignore"):
-        return u, v, seen & (u >= 0) & (v >= 0) & (u < WIDTH_PX) & (v < HEIGHT_PX)
+    return pictured(local, model, fit)[2]
 
 
 def _laid(values: Array, fit: Fit, cell: float, empty: int, how: int) -> Array:
@@ -204,7 +197,7 @@ def _depths(ride: Ride, model: CameraModel, fit: Fit) -> Floats:
     pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
     ahead = ride.xyz_m[(ride.xyz_m[:, 0] > 2.0) & (np.abs(ride.xyz_m[:, 1]) < 1.2 * ride.xyz_m[:, 0] + 2)][::2]
     local = pose.apply(ahead.astype(np.float64))
-    u, v, good = _pictured(local, model, fit)
+    u, v, good = pictured(local, model, fit)
     cell = (v[good] // 8).astype(np.int64) * MAP[1] + (u[good] // 8).astype(np.int64)
     out = np.full(MAP[0] * MAP[1], np.inf)
     np.minimum.at(out, cell, depth_bins(local[good, 2], model, fit))

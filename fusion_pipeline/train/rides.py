@@ -161,13 +161,17 @@ def drawn_array(rng: np.random.Generator) -> MicrophoneArray:
     return MicrophoneArray(Pose(np.eye(3), place), ring)
 
 
+def drawn_hearing(microphones: int, rng: np.random.Generator) -> Hearing:
+    """Gains, wind and now and then a dead one of so many microphones."""
+    dead = (int(rng.integers(microphones)),) if rng.random() < 0.05 else ()
+    gains = tuple(rng.normal(0, 1.0, microphones).tolist())
+    return Hearing(dead=dead, gains_db=gains, wind_pa_at_10_mps=float(0.03 * np.exp(rng.normal(0, 0.5))))
+
+
 def heard_at(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Steered response (16, 16, 72) and level (16, 16) of the half second before; wind, gains and faults by chance."""
     microphones = array.vehicle_from_sensor.apply(array.microphones_m)
-    dead = (int(rng.integers(len(microphones))),) if rng.random() < 0.05 else ()
-    gains = tuple(rng.normal(0, 1.0, len(microphones)).tolist())
-    windy = float(0.03 * np.exp(rng.normal(0, 0.5)))
-    hearing = Hearing(dead=dead, gains_db=gains, wind_pa_at_10_mps=windy)
+    hearing = drawn_hearing(len(microphones), rng)
     field = SoundField(drive.sounds, drive.solids, microphones, drive.ego, drive.ring_m, RATE_HZ, hearing,
                        int(rng.integers(4)))  # fmt: skip
     pcm = field.pcm(round(seconds * RATE_HZ) - WINDOW, WINDOW)

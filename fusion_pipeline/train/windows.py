@@ -21,16 +21,15 @@ from fusion_pipeline.encode.audio import AZIMUTHS, Response, SteeredResponse, az
 from fusion_pipeline.messages import AudioChunk, Header
 from fusion_pipeline.rig import MicrophoneArray
 from fusion_pipeline.train.lessons import SIGMA_RAD, hills
-from fusion_pipeline.train.rides import AUDIBLE_DB, RATE_HZ, WINDOW, drawn_array
+from fusion_pipeline.train.rides import AUDIBLE_DB, RATE_HZ, WINDOW, drawn_array, drawn_hearing
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.scenarios import scenario
-from fusion_pipeline.world.sound import REFERENCE_PA, Hearing, SoundField, SoundSource
+from fusion_pipeline.world.sound import REFERENCE_PA, Hearing, SoundField, SoundSource, quantised
 from fusion_pipeline.world.sources import LABELS, synthesise
 from fusion_pipeline.world.truth import bearing_rad, in_sight
 
 STRETCHES, LOOKS = 12, 10
-SHARD = STRETCHES * LOOKS
 LOOK_S = 0.25  # from one window of a stretch to the next
 FAMILIES = ("crossing_occluded_siren", "city_street", "crossing_occluded_siren", "highway", "construction_site",
             "crossing_occluded_siren", "car_park", "robot_yard")  # fmt: skip
@@ -49,7 +48,6 @@ NOISE_SEED = 4  # none that rides and figures have; one, as its loops of noise a
 LEAST_SHARE, FAINT_SHARE = 0.08, 0.03  # of a window's bands and steps that a siren rules: taught, and neither way
 RULES_DB = 1.0  # a siren rules where the sum is louder by no more, that is, where all else is 6 dB fainter
 WAYS = 0.6  # other ways that a siren comes by with this share of the strongest are not taught
-FULL_PA = Hearing().full_scale_pa
 _PURE = Hearing(noise_pa=0.0, wind_pa_at_10_mps=0.0, ego_pa_at_10_mps=0.0)
 
 
@@ -86,7 +84,7 @@ class Stretch:
             seconds = self.begin_s + look * LOOK_S
             siren_db = -np.inf if rng.random() < 0.25 else float(rng.uniform(-12, 3))
             parts = [self._cut(part, start, siren_db) for part in self.parts]
-            response = self.steered(self._chunk(parts, start, _hearing(len(self.microphones), rng)))
+            response = self.steered(self._mixed(parts, start, drawn_hearing(len(self.microphones), rng)))
             yield response, self._goal(parts, response, seconds)
 
     def _field(self, sources: tuple[SoundSource, ...], hearing: Hearing) -> SoundField:
@@ -97,7 +95,7 @@ class Stretch:
         gain = 10 ** (siren_db / 20) if part.source.waveform.label == LABELS[SIREN] else 1.0
         return replace(part, pressure_pa=part.pressure_pa[start : start + WINDOW] * np.float32(gain))
 
-    def _chunk(self, parts: list[Part], start: int, hearing: Hearing) -> AudioChunk:
+    def _mixed(self, parts: list[Part], start: int, hearing: Hearing) -> AudioChunk:
         noise = self._field((), hearing).render(self.first + start, WINDOW)
         clean = np.sum([part.pressure_pa for part in parts], axis=0) if parts else np.zeros_like(noise)
         gains = 10 ** (np.asarray(hearing.gains_db) / 20)
@@ -177,8 +175,7 @@ def _level_db(pressure_pa: Floats) -> float:
 
 
 def _chunk(pressure_pa: Array) -> AudioChunk:
-    scaled = np.clip(np.rint(pressure_pa * (32767 / FULL_PA)), -32768, 32767)
-    return AudioChunk(Header("audio", 0, 0), RATE_HZ, scaled.astype(np.int16))
+    return AudioChunk(Header("audio", 0, 0), RATE_HZ, quantised(pressure_pa, _PURE.full_scale_pa))
 
 
 def _revoiced(source: SoundSource, rng: np.random.Generator) -> SoundSource:
@@ -187,13 +184,6 @@ def _revoiced(source: SoundSource, rng: np.random.Generator) -> SoundSource:
         return source
     name = str(rng.choice(TONES if rng.random() < 0.2 else SIRENS))
     return replace(source, name=name, waveform=synthesise(name, 0))
-
-
-def _hearing(microphones: int, rng: np.random.Generator) -> Hearing:
-    """As rides draw it."""
-    dead = (int(rng.integers(microphones)),) if rng.random() < 0.05 else ()
-    gains = tuple(rng.normal(0, 1.0, microphones).tolist())
-    return Hearing(dead=dead, gains_db=gains, wind_pa_at_10_mps=float(0.03 * np.exp(rng.normal(0, 0.5))))
 
 
 def render(number: int) -> dict[str, Array]:

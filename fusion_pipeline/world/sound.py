@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion_pipeline.arrays import Doubles, Floats, require_shape
+from fusion_pipeline.arrays import Array, Doubles, Floats, require_shape
 from fusion_pipeline.world.motion import Track
 from fusion_pipeline.world.sound_mix import CONTROL_STEP, TAPS, before_walls, mix_source, sinc_table
 from fusion_pipeline.world.sound_paths import BANDS
@@ -53,6 +53,11 @@ class Hearing:
     reflections: bool = True
     dead: tuple[int, ...] = ()  # microphones that give only their own noise
     gains_db: tuple[float, ...] = ()  # per microphone; empty: all 0
+
+
+def quantised(pressure_pa: Array, full_scale_pa: float) -> NDArray[np.int16]:
+    """Sound pressure as a converter gives it; what is louder than its full scale is clipped."""
+    return np.asarray(np.clip(np.rint(pressure_pa * (32767 / full_scale_pa)), -32768, 32767), np.int16)
 
 
 class SoundField:
@@ -99,8 +104,7 @@ class SoundField:
 
     def pcm(self, start: int, count: int) -> NDArray[np.int16]:
         """(count, M) samples as 16-bit PCM, clipped at the microphones' full scale."""
-        scaled = self.render(start, count) * (32767 / self.hearing.full_scale_pa)
-        return np.asarray(np.clip(np.rint(scaled), -32768, 32767), np.int16)
+        return quantised(self.render(start, count), self.hearing.full_scale_pa)
 
     def _places(self, times_s: Doubles) -> Doubles:
         """(K, M, 3) microphones in the world."""
