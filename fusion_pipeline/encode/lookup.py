@@ -3,8 +3,8 @@
 For each coarse cell of the bird's-eye grid (0.8 m, row 0 nearest, column 0 rightmost) `cam_lut` says which row of the
 camera's feature map (24 x 80 at 1/8, last row 1920: not seen) lies where the cell's ground, middle and top are seen,
 `cam_bin` in which of 64 depths the cell is for the camera, and `aud_lut` from which of 72 azimuths the array hears it.
-`cam_rays` and `aud_dir` say where each camera token (12 x
-40 at 1/16) and each azimuth looks. Training moves the grid, not the sensors: `world_from_grid` is that motion.
+`cam_rays` and `aud_dir` say where each camera token (12 x 40 at 1/16) and each azimuth looks, and how far from the
+camera flat ground would lie there. Training moves the grid, not the sensors: `world_from_grid` is that motion.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ NEAR_M = 1.5  # what is nearer to the camera fills too many cells
 DEPTHS = 64  # bins, even in the logarithm from NEAREST_M to FARTHEST_M
 NEAREST_M, FARTHEST_M = 2.0, 80.0
 FOCAL_PX = 370.0  # depths are as if every lens had this focal length: a thing of one size then looks alike everywhere
+RAY = 7  # numbers of a camera token: direction, origin, inverse depth of flat ground
+LOWEST_M = 0.2  # a camera nearer to the ground than this says nothing of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,7 @@ class CameraTable:
 
     lut: Ints  # (26400,) rows of the feature map, cells by HEIGHTS_M
     bins: Ints  # (26400,) depth bin, 0 where not seen
-    rays: Floats  # (480, 6) unit direction and origin / 10 m of each token in the grid's frame
+    rays: Floats  # (480, RAY) unit direction and origin / 10 m of each token in the grid's frame; `ground_inverse`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +76,11 @@ def camera_table(
     v16, u16 = np.meshgrid((np.arange(TOKENS[0]) + 0.5) * 16, (np.arange(TOKENS[1]) + 0.5) * 16, indexing="ij")
     picture = np.stack([(u16.ravel() - fit.offset_x) / fit.scale_x, (v16.ravel() - fit.offset_y) / fit.scale_y], 1)
     back = np.linalg.inv(move)
-    ways = model.rays(picture) @ vehicle_from_camera.rotation.T @ back[:3, :3].T
+    local = model.rays(picture)
+    ways = local @ vehicle_from_camera.rotation.T @ back[:3, :3].T
     origin = back[:3, :3] @ vehicle_from_camera.translation_m + back[:3, 3]
-    rays = np.concatenate([ways, np.broadcast_to(origin / 10.0, ways.shape)], axis=1)
+    ground = ground_inverse(local, model, vehicle_from_camera, fit)
+    rays = np.concatenate([ways, np.broadcast_to(origin / 10.0, ways.shape), ground[:, None]], axis=1)
     return CameraTable(lut.astype(np.int64), bins, np.nan_to_num(rays).astype(np.float32))
 
 
@@ -96,11 +100,20 @@ def depth_bins(depth_m: Doubles, model: CameraModel, fit: Fit) -> Doubles:
     return np.asarray(np.clip(at, 0.0, DEPTHS - 1e-3), np.float64)
 
 
+def ground_inverse(rays: Doubles, model: CameraModel, vehicle_from_camera: Pose, fit: Fit) -> Doubles:
+    """(N,) 1 / m, one over the depth at which rays (N, 3) of the camera meet the vehicle frame's ground, scaled as by
+    `depth_bins`; negative above the horizon. Of a lens without distortion it is linear in the picture's rows.
+    """
+    down = -(rays @ vehicle_from_camera.rotation[2]) / np.maximum(rays[:, 2], 0.1)
+    focal = abs(float(model.matrix[0, 0]) * fit.scale_x)
+    return np.asarray(down / max(float(vehicle_from_camera.translation_m[2]), LOWEST_M) * (focal / FOCAL_PX))
+
+
 def no_camera(grid: BevGrid = FRONT) -> CameraTable:
     """Nothing is seen."""
     count = grid.coarse[0] * grid.coarse[1] * len(HEIGHTS_M)
     return CameraTable(np.full(count, UNSEEN, np.int64), np.zeros(count, np.int64),
-                       np.zeros((TOKENS[0] * TOKENS[1], 6), np.float32))  # fmt: skip
+                       np.zeros((TOKENS[0] * TOKENS[1], RAY), np.float32))  # fmt: skip
 
 
 def audio_table(origin_m: Array, world_from_grid: Array | None = None, middles: Doubles | None = None) -> AudioTable:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion_pipeline.encode.grid import COARSE_M, FRONT, BevGrid
-from fusion_pipeline.encode.lookup import DEPTHS, UNSEEN
+from fusion_pipeline.encode.lookup import DEPTHS, RAY, UNSEEN
 from fusion_pipeline.encode.paint import PAINT_CHANNELS
 from fusion_pipeline.train.model import LidarNet, Size, _separable
 from fusion_pipeline.train.motion import Motion
@@ -26,6 +26,7 @@ from fusion_pipeline.train.senses import HEARD, SEEN, AudioNet, CameraNet, Sprea
 SENSES = 3  # lidar, camera, audio
 POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
+WAY = 6  # numbers of a ray that say where from and where to
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
 NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
 SIZES = {size.name: size for size in (BASE, NANO)}
@@ -41,7 +42,7 @@ class Seen:
     image: Tensor  # (B, 3, 192, 640)
     cam_lut: Tensor  # (B, h * w * 3)
     cam_bin: Tensor  # (B, h * w * 3)
-    cam_rays: Tensor  # (B, 480, 6)
+    cam_rays: Tensor  # (B, 480, RAY)
     srp: Tensor  # (B, 16, 16, 72)
     level: Tensor  # (B, 16, 16) dB of full scale
     aud_lut: Tensor  # (B, h * w)
@@ -78,7 +79,7 @@ class Attention(nn.Module):
         super().__init__()
         width = HEADS * DEPTH
         self.ask, self.where = nn.Linear(grid, width), nn.Linear(5, width)
-        self.token, self.ray = nn.Linear(tokens, width), nn.Linear(6, width)
+        self.token, self.ray = nn.Linear(tokens, width), nn.Linear(WAY, width)
         self.sound, self.way = nn.Linear(32, width), nn.Linear(2, width)
         self.value, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
         self.wide = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, grid))
@@ -92,7 +93,7 @@ class Attention(nn.Module):
         rows, columns = h // POOL, w // POOL
         query = self.ask(small.reshape(b, c, rows * columns).transpose(1, 2))
         query = query + self.where(seen.place.reshape(b, 5, rows * columns).transpose(1, 2))
-        camera = self.token(felt.tokens) + self.ray(seen.cam_rays)
+        camera = self.token(felt.tokens) + self.ray(seen.cam_rays[:, :, :WAY])
         sound = self.sound(felt.azimuths.transpose(1, 2)) + self.way(seen.aud_dir)
         keys = torch.cat([camera, sound], 1)
         count = keys.shape[1]
@@ -169,7 +170,7 @@ class FusionNet(nn.Module):
         """Each sense by itself."""
         b, there = len(seen.present), seen.present[:, :3].reshape(-1, 3, 1, 1)
         widths = self.size.stem, self.size.coarse
-        near, far, segments, depths = self.camera(seen.image)
+        near, far, segments, depths = self.camera(seen.image, seen.cam_rays.reshape(len(seen.image), -1, RAY))
         raster = seen.raster if seen.paint_rows is None else with_paint(seen.raster, segments, seen.paint_rows)
         fine, own = _for_those(seen.present[:, 0] > 0, self.training, self._lidar, raster, widths)
         h, w = own.shape[2:]
@@ -177,14 +178,11 @@ class FusionNet(nn.Module):
         cameras = len(seen.image) // b
         looked = (seen.cam_lut < UNSEEN * cameras).float().reshape(b, h * w, 3)
         camera = self.lift_camera(self._looked_up(near, depths, seen, looked)) * looked.amax(2)[:, :, None]
-        # What is heard at an azimuth is lifted once per azimuth, not once per cell.
-        voices = self.hear(azimuths.transpose(1, 2))
-        heard = torch.stack([voices[i].index_select(0, seen.aud_lut[i]) for i in range(b)])
-        audio = self.lift_audio(heard + self.place(seen.aud_geo))
+        audio = functional.interpolate(self._heard(azimuths, seen, h, w), scale_factor=2.0, mode="nearest")
         grids = (
             own * there[:, 0:1],
             self.spread(camera.transpose(1, 2).reshape(b, -1, h, w)) * there[:, 1:2],
-            audio.transpose(1, 2).reshape(b, -1, h, w) * there[:, 2:3],
+            audio * there[:, 2:3],
         )
         tokens = far.reshape(b, cameras, far.shape[1], -1).transpose(2, 3).reshape(b, -1, far.shape[1])
         seen_by_camera = looked.amax(2).reshape(b, 1, h, w)
@@ -196,6 +194,17 @@ class FusionNet(nn.Module):
         half = lidar.mid(fine)
         up = functional.interpolate(lidar.neck_up(lidar.quarter(half)), scale_factor=2.0, mode="nearest")
         return fine, lidar.neck(half + up)
+
+    def _heard(self, azimuths: Tensor, seen: Seen, h: int, w: int) -> Tensor:
+        """(B, width, h / 2, w / 2) of every second cell: azimuths are 5 degrees wide, so that no more can be told."""
+        b = len(azimuths)
+        at = seen.aud_lut.reshape(b, h, w)[:, ::2, ::2].reshape(b, -1)
+        geometry = seen.aud_geo.reshape(b, h, w, 4)[:, ::2, ::2].reshape(b, -1, 4)
+        # What is heard at an azimuth is lifted once per azimuth, not once per cell.
+        voices = self.hear(azimuths.transpose(1, 2))
+        heard = torch.stack([voices[i].index_select(0, at[i]) for i in range(b)])
+        audio = self.lift_audio(heard + self.place(geometry))
+        return audio.transpose(1, 2).reshape(b, -1, h // 2, w // 2)
 
     def _looked_up(self, near: Tensor, depths: Tensor, seen: Seen, looked: Tensor) -> Tensor:
         """(B, h * w, width) of each cell: what the cameras see there at three heights, the more the surer they are that

@@ -28,7 +28,7 @@ from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
 from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, drawn_mix, lesson, place
-from fusion_pipeline.train.losses import box_loss, depth_loss, heat_loss, imitation_loss
+from fusion_pipeline.train.losses import box_loss, class_loss, depth_loss, heat_loss, imitation_loss
 from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.stored import begin_with
@@ -36,6 +36,7 @@ from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
 SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.5, 3.0, 0.3, 0.5  # weights of losses
+NOTHING, RARE = 5, 3.0  # class of what is none of them in the picture; weight of the others there
 THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR feels
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
@@ -118,10 +119,9 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
     felt = net.feel(seen)
     logits, trunk, coarse, gates = net.meet(felt, seen)
     losses = {"heat": heat_loss(logits, batch["heat"], batch["weight"])}
-    classes = functional.cross_entropy(felt.segments, batch["classes"], reduction="none")
-    rare = torch.where(batch["classes"] < 5, 3.0, 1.0)
-    losses["segment"] = SEGMENT * (classes * rare).mean()
-    losses["depth"] = DEPTH * depth_loss(felt.depths, batch["depths"])
+    rare = torch.where(batch["classes"] < NOTHING, RARE, 1.0)
+    losses["segment"] = SEGMENT * class_loss(felt.segments, batch["classes"], rare)
+    losses["depth"] = DEPTH * depth_loss(felt.depths, batch["depths"], rare)
     things = functional.max_pool2d(batch["heat"].amax(1, keepdim=True), 2) > THING
     both = (batch["present"][:, 0] * batch["present"][:, 1]).reshape(-1, 1, 1, 1)
     losses["imitate"] = IMITATE * imitation_loss(felt.grids[1], felt.grids[0], things * felt.seen * both)

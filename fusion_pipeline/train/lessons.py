@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from fusion_pipeline.arrays import Array, Doubles, Floats, Ints
 from fusion_pipeline.encode.grid import COARSE_M, FRONT
-from fusion_pipeline.encode.image import Fit, prepare
+from fusion_pipeline.encode.image import Fit
 from fusion_pipeline.encode.lookup import (
-    HEIGHT_PX,
-    MAP,
-    PICTURE,
     UNSEEN,
-    WIDTH_PX,
     audio_table,
     camera_table,
-    depth_bins,
     pictured,
 )
 from fusion_pipeline.encode.paint import painted_by, picture_rows
 from fusion_pipeline.encode.points import BevRaster
-from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.train.cache import Sample
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
 from fusion_pipeline.train.rides import AUDIBLE_DB, FAINT_DB, Ride
+from fusion_pipeline.train.views import WHOLE, changed_view, drawn_lens, lens_of, plain_view
 
 MIXES = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1))  # lidar, camera, audio
 SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
@@ -48,7 +42,7 @@ class Lesson:
     image: Floats  # (3, 192, 640)
     cam_lut: Array  # (h * w * 3,)
     cam_bin: Array  # (h * w * 3,)
-    cam_rays: Floats  # (480, 6)
+    cam_rays: Floats  # (480, RAY)
     srp: Floats  # (16, 16, 72)
     level: Floats  # (16, 16)
     aud_lut: Array  # (h * w,)
@@ -77,15 +71,14 @@ def lesson(
 ) -> Lesson:
     """A lesson of a ride; for the LiDAR alone another `scan` may take the place of the ride's."""
     mix = options.mix or drawn_mix(rng, options.shares)
-    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
-    fit = _lens(rng) if options.augmented else Fit(1.0, 1.0, 0.0, 0.0)
+    fit = drawn_lens(rng) if options.augmented else WHOLE
     sweeps = bool(mix[0]) and scan is None and (rng.random() < SENSED or not options.augmented)
     own = ride if scan is None else _with_scan(ride, scan)
     visible = np.zeros(len(own.labels), np.int64)
     if mix[0]:
         visible = np.maximum(visible, own.points * (own.points >= MIN_POINTS))
     if mix[1]:
-        pictured = (ride.pixels >= MIN_PIXELS) & (_in_picture(ride, model, fit) | (not options.augmented))
+        pictured = (ride.pixels >= MIN_PIXELS) & (_in_picture(ride, fit) | (not options.augmented))
         visible = np.maximum(visible, np.where(pictured, 10 * MIN_POINTS, 0))
     if not (mix[0] or mix[1]):
         visible[:] = MIN_POINTS - 1  # sound alone says where, not what and how large: neither taught nor punished
@@ -106,23 +99,17 @@ def lesson(
     )  # fmt: skip
     back = np.linalg.inv(move)
     middles = FRONT.cells(slice(r // 2, (r + options.crop[0]) // 2), slice(c // 2, (c + options.crop[1]) // 2))
-    pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3])
-    if options.augmented:
-        pose = _shaken(rng) @ pose
-    picture, classes = ride.picture(), ride.classes
-    if options.augmented:
-        picture = _laid(_developed(picture, rng), fit, 1.0, 114, cv2.INTER_LINEAR)
-        classes = _laid(classes.astype(np.uint8), fit, 8.0, 5, cv2.INTER_NEAREST).astype(np.int64)
-    seen = camera_table(model, pose, fit, back, middles)
+    view = changed_view(ride, fit, rng) if options.augmented else plain_view(ride)
+    seen = camera_table(view.model, view.pose, fit, back, middles)
     paint_rows = np.full((4, *options.crop), UNSEEN, np.int64)
     if paints and mix[0]:
-        rows = picture_rows(sample.xyz_m, model, pose.inverse().matrix @ back, fit)
+        rows = picture_rows(sample.xyz_m, view.model, view.pose.inverse().matrix @ back, fit)
         paint_rows = painted_by(raster, sample.xyz_m, rows)[:, *window]
     heard = audio_table(ride.array_m, back, middles)
     made = Lesson(
-        cut, (r, c), prepare(picture, PICTURE)[0], seen.lut, seen.bins, seen.rays, ride.srp, ride.level, heard.lut,
-        heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), classes,
-        _depths(ride, model, fit), events_of(ride), paint_rows,
+        cut, (r, c), view.image, seen.lut, seen.bins, seen.rays, ride.srp, ride.level, heard.lut,
+        heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), view.classes,
+        view.depths, events_of(ride), paint_rows,
     )  # fmt: skip
     return backwards(made, options.crop) if options.augmented and rng.random() < BEHIND else made
 
@@ -165,43 +152,10 @@ def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
                    paint_rows=np.ascontiguousarray(fine))  # fmt: skip
 
 
-def _lens(rng: np.random.Generator) -> Fit:
-    """Another lens: mirrored, larger or smaller, and elsewhere on the sensor; the tables follow."""
-    scale = float(np.exp(rng.uniform(-0.1, 0.25))) if rng.random() < 0.7 else 1.0
-    across, down = (1 - scale) * WIDTH_PX / 2, (1 - scale) * HEIGHT_PX / 2
-    fit = Fit(scale, scale, across + float(rng.uniform(-20, 20)), down + float(rng.uniform(-12, 12)))
-    if rng.random() < 0.5:
-        fit = Fit(-fit.scale_x, fit.scale_y, WIDTH_PX - fit.offset_x, fit.offset_y)
-    return fit
-
-
-def _in_picture(ride: Ride, model: CameraModel, fit: Fit) -> Array:
+def _in_picture(ride: Ride, fit: Fit) -> Array:
     """(M,) whether a thing's middle lies in the picture."""
     local = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse().apply(ride.boxes[:, :3].astype(np.float64))
-    return pictured(local, model, fit)[2]
-
-
-def _laid(values: Array, fit: Fit, cell: float, empty: int, how: int) -> Array:
-    """Pixels of `cell` x `cell` picture pixels laid as `fit` says; both count from the pixels' edges."""
-    half = 0.5  # OpenCV counts from the middle of the first pixel
-    matrix = np.asarray([
-        [fit.scale_x, 0, fit.offset_x / cell + half * fit.scale_x - half],
-        [0, fit.scale_y, fit.offset_y / cell + half * fit.scale_y - half],
-    ])  # fmt: skip
-    size = (values.shape[1], values.shape[0])
-    return cv2.warpAffine(values, matrix, size, flags=how, borderValue=(empty,) * 3)
-
-
-def _depths(ride: Ride, model: CameraModel, fit: Fit) -> Floats:
-    """(24, 80) depth bins of the nearest scan point in each cell of the picture."""
-    pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
-    ahead = ride.xyz_m[(ride.xyz_m[:, 0] > 2.0) & (np.abs(ride.xyz_m[:, 1]) < 1.2 * ride.xyz_m[:, 0] + 2)][::2]
-    local = pose.apply(ahead.astype(np.float64))
-    u, v, good = pictured(local, model, fit)
-    cell = (v[good] // 8).astype(np.int64) * MAP[1] + (u[good] // 8).astype(np.int64)
-    out = np.full(MAP[0] * MAP[1], np.inf)
-    np.minimum.at(out, cell, depth_bins(local[good, 2], model, fit))
-    return np.where(np.isinf(out), -1.0, out).reshape(MAP).astype(np.float32)
+    return pictured(local, lens_of(ride), fit)[2]
 
 
 def events_of(ride: Ride) -> Floats:
@@ -251,34 +205,6 @@ def moved(ride: Ride, visible: Array, rng: np.random.Generator) -> tuple[Doubles
     move[:3, 3] = origin
     first, second = carried[4 : 4 + counts[0]], carried[4 + counts[0] :]
     return move, changed, (first, second)
-
-
-def _shaken(rng: np.random.Generator) -> Pose:
-    """Calibration is never perfect, nor are clocks."""
-    if rng.random() < 0.5:
-        return Pose.identity()
-    roll, pitch, yaw = np.deg2rad(rng.normal(0, 0.25, 3)).tolist()
-    return Pose.from_euler(roll, pitch, yaw, rng.normal(0, 0.03, 3))
-
-
-def _developed(picture: Array, rng: np.random.Generator) -> Array:
-    """Colours, brightness, contrast, blur and noise of another camera."""
-    out = picture.astype(np.float32)
-    if rng.random() < 0.5:
-        out = out[:, :, rng.permutation(3)]
-    out *= np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
-    grey = out.mean()
-    out = (out - grey) * np.float32(rng.uniform(0.6, 1.4)) + grey * np.float32(rng.uniform(0.6, 1.3))
-    if rng.random() < 0.3:
-        out = out.mean(axis=2, keepdims=True) * 0.8 + out * 0.2
-    if rng.random() < 0.3:
-        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4)))
-    if rng.random() < 0.4:
-        out = out + rng.normal(0, rng.uniform(2, 10), out.shape).astype(np.float32)
-    if rng.random() < 0.15:  # something sticks to the lens
-        x, y = int(rng.integers(0, 500)), int(rng.integers(0, 120))
-        out[y : y + int(rng.integers(20, 90)), x : x + int(rng.integers(40, 200))] = rng.uniform(0, 200)
-    return np.ascontiguousarray(np.clip(out, 0, 255).astype(np.uint8))
 
 
 def place(corner: tuple[int, int], crop: tuple[int, int]) -> tuple[Doubles, Doubles]:

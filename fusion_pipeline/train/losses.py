@@ -71,17 +71,22 @@ def _errors(raw: Tensor, goal: Tensor, boxes: Tensor, sizes: Tensor) -> tuple[Te
     return error, (both * torch.cos(axis).clamp(min=0)).clamp(0, 1)
 
 
-def depth_loss(logits: Tensor, bins: Tensor) -> Tensor:
-    """Cross-entropy of depths (B, D, h, w) against real-numbered bins (B, h, w), shared between the two nearest; -1 is
-    not taught.
+def depth_loss(logits: Tensor, bins: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of depths (B, D, h, w) against real-numbered bins (B, h, w), shared between the two nearest, of so
+    much `weight` (B, h, w); -1 is not taught.
     """
     chances = torch.log_softmax(logits.float(), 1)
-    known, at = (bins >= 0).float(), (bins - 0.5).clamp(0, logits.shape[1] - 1.001)
+    weight, at = weight * (bins >= 0), (bins - 0.5).clamp(0, logits.shape[1] - 1.001)
     low = at.long()
     share = at - low
     picked = chances.gather(1, torch.stack([low, low + 1], 1))
     said = (1 - share) * picked[:, 0] + share * picked[:, 1]
-    return -(said * known).sum() / known.sum().clamp(min=1.0)
+    return -(said * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def class_loss(logits: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of classes (B, h, w), of so much `weight` (B, h, w)."""
+    return (functional.cross_entropy(logits.float(), classes, reduction="none") * weight).mean()
 
 
 def imitation_loss(pupil: Tensor, teacher: Tensor, where: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ cells of 0.2 m.
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import torch
@@ -60,6 +61,13 @@ def motion_loss(found: Tensor, velocity: Tensor) -> Tensor:
     """Likelihood of errors under a Laplace distribution, and the errors themselves; (K, 3) against (K, 2)."""
     gap = (found[:, :2] - velocity).abs().sum(1)
     return (gap + 0.3 * (found[:, 2] + gap.detach() / 2 * torch.exp(-found[:, 2]))).mean()
+
+
+def rest_unknown(found: Tensor, count: int) -> Tensor:
+    """(count, 3) the velocities found, and of the rest that nothing is known."""
+    rest = found.new_zeros(count - len(found), 3)
+    rest[:, 2] = math.log(UNKNOWN_MPS)
+    return torch.cat([found, rest])
 
 
 def driven(boxes: Tensor, std: Tensor, found: Tensor, sweeps: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ several right answers share as in Khosla et al. 2020).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,21 @@ def pooled(felt: Felt, seen: Seen) -> Pooled:
     b, _, rows, _ = seen.place.shape
     where = regions(seen.place)
     count = where.sum(2, keepdim=True).clamp(min=1.0)
+    # The maximum over a region is taken of its own parts alone, not of all with the others masked.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # a constant of the grid in an exported file too
+        most = int(where.sum(2).max())
+    inside, members = where.topk(most, 2)
+    first = torch.arange(b, device=where.device)[:, None, None] * where.shape[2]
+    taken = (members + first).reshape(-1)
 
     def parts(grid: Tensor) -> Tensor:
         size = grid.shape[2] // rows
         flat = functional.avg_pool2d(grid, size).flatten(2), functional.max_pool2d(grid, size).flatten(2)
         mean = where @ flat[0].transpose(1, 2).to(where.dtype) / count
-        top = (flat[1][:, None] + (where[:, :, None] - 1.0) * _NOWHERE).amax(3)
-        return torch.cat([mean, top * (where.amax(2) > 0).to(top.dtype)[:, :, None]], 2)
+        own = flat[1].transpose(1, 2).flatten(0, 1).index_select(0, taken).reshape(*members.shape, -1)
+        top = (own + ((inside - 1.0) * _NOWHERE).to(own.dtype)[..., None]).amax(2)
+        return torch.cat([mean, top * inside[:, :, :1].to(top.dtype)], 2)
 
     picture = torch.cat([felt.tokens.mean(1), felt.tokens.amax(1)], 1)
     sound = torch.cat([felt.azimuths, torch.sigmoid(felt.events)], 1)

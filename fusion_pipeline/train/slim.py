@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.model import Size
-from fusion_pipeline.train.senses import SEEN
+from fusion_pipeline.train.senses import MARKS, SEEN
 
 State = dict[str, Tensor]
 
@@ -60,7 +60,9 @@ def _layers(size: Size) -> Iterator[Layer]:
     yield Layer("camera.two", "two", (3,))
     yield Layer("camera.four.0", "four", ("two",))
     yield from _separable("camera.four.1", "four", "four1")
+    yield from _residual("camera.fine", "four1")
     yield Layer("camera.eight.0", "eight", ("four1",))
+    yield Layer("camera.ground.tell", "eight", (MARKS + 1,), False)
     yield from _residual("camera.eight.1", "eight")
     yield Layer("camera.sixteen.0", "sixteen", ("eight",))
     yield from _residual("camera.sixteen.1", "sixteen")

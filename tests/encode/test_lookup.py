@@ -14,6 +14,8 @@ from fusion_pipeline.encode.lookup import (
     FOCAL_PX,
     HEIGHTS_M,
     MAP,
+    RAY,
+    TOKENS,
     UNSEEN,
     audio_table,
     camera_table,
@@ -49,13 +51,27 @@ def test_rays_and_tables_move_with_the_grid() -> None:
     still, moved = camera_table(MODEL, MOUNT, WHOLE), camera_table(MODEL, MOUNT, WHOLE, turn.matrix)
     back = turn.inverse()
     np.testing.assert_allclose(moved.rays[:, :3], still.rays[:, :3] @ back.rotation.T, atol=1e-5)
-    np.testing.assert_allclose(moved.rays[0, 3:] * 10, back.apply(MOUNT.translation_m[None])[0], atol=1e-5)
+    np.testing.assert_allclose(moved.rays[0, 3:6] * 10, back.apply(MOUNT.translation_m[None])[0], atol=1e-5)
     # The cell that lies on a place in the moved grid finds the same pixels.
     place = np.asarray([[24.4, 1.2, 0.0]])
     there = back.apply(place)[0, :2]
     a = camera_table(MODEL, MOUNT, WHOLE, None, place[:, :2]).lut
     b = camera_table(MODEL, MOUNT, WHOLE, turn.matrix, there[None]).lut
     np.testing.assert_array_equal(a, b)
+
+
+def test_flat_ground_is_as_deep_as_a_ray_says() -> None:
+    tilted = Pose.from_euler(0.0, 0.03, 0.2, np.zeros(3)) @ MOUNT
+    fit = Fit(-1.2, 1.2, 660.0, -10.0)  # mirrored and larger
+    inverse = camera_table(MODEL, tilted, fit).rays[:, 6].reshape(TOKENS)
+    assert (inverse[0] < 0).all()  # sky
+    for row, column in ((9, 4), (10, 20), (11, 33)):
+        u, v = (column + 0.5) * 16, (row + 0.5) * 16
+        ray = MODEL.rays(np.asarray([[(u - fit.offset_x) / fit.scale_x, (v - fit.offset_y) / fit.scale_y]]))
+        place = tilted.apply(ray / ray[:, 2:] * 1.2 / inverse[row, column])  # FOCAL_PX is this lens's own
+        assert abs(place[0, 2]) < 1e-4  # the ground of the vehicle frame
+    np.testing.assert_allclose(np.diff(inverse, 2, axis=0), 0, atol=1e-6)  # linear, so that it may be interpolated
+    assert not no_camera().rays.any()
 
 
 def test_cells_are_heard_from_their_azimuth() -> None:
@@ -72,7 +88,7 @@ def test_a_rig_without_camera_or_array_has_tables_too(repo_root: Path) -> None:
     full = rig_tables(Rig.load(repo_root / "calibration" / "rigs" / "demo.toml"))
     assert {name: value.shape for name, value in full.items()} == {
         "cam_lut": (26400,), "cam_bin": (26400,),
-            "cam_rays": (1, 480, 6), "aud_lut": (8800,), "aud_geo": (8800, 4), "aud_dir": (1, 72, 2),
+            "cam_rays": (1, 480, RAY), "aud_lut": (8800,), "aud_geo": (8800, 4), "aud_dir": (1, 72, 2),
     }  # fmt: skip
     assert (full["cam_lut"] != UNSEEN).mean() > 0.2
     rig = Rig.load(repo_root / "calibration" / "rigs" / "demo.toml")
@@ -104,5 +120,5 @@ def test_all_round_is_looked_up_in_the_camera_that_sees_it() -> None:
     front, back = lut[64 + 30, 64, 1], lut[64 - 31, 63, 1]
     assert front < UNSEEN <= back < 2 * UNSEEN
     assert lut[64, 10, 1] == 2 * UNSEEN  # to the right nobody looks
-    assert both.rays.shape == (960, 6)
+    assert both.rays.shape == (960, RAY)
     assert (np.delete(both.bins, np.flatnonzero(both.lut == 2 * UNSEEN)) >= 0).all()

@@ -1,0 +1,88 @@
+"""The camera's part by itself: what it is taught, that it learns, and that flat ground tells it how deep things are."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fusion_pipeline.encode.lookup import DEPTHS, FARTHEST_M, NEAREST_M, RAY  # noqa: E402
+from fusion_pipeline.train import camera_fit  # noqa: E402
+from fusion_pipeline.train.fit import Schedule  # noqa: E402
+from fusion_pipeline.train.fusion import BASE, FusionNet  # noqa: E402
+from fusion_pipeline.train.losses import class_loss, depth_loss  # noqa: E402
+from fusion_pipeline.train.rides import render, save  # noqa: E402
+from fusion_pipeline.train.senses import MARKS, CameraNet, Ground  # noqa: E402
+from fusion_pipeline.train.stored import restored, store  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def rides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rides")
+    for number in range(2):
+        save(render(2_970_000 + number), folder / f"{number:07d}.npz")
+    return folder
+
+
+def test_a_depth_between_two_bins_is_best_said_by_both() -> None:
+    logits = torch.full((1, DEPTHS, 1, 2), -9.0)
+    logits[0, 20:22, 0] = 0.0
+    bins, even = torch.tensor([[[21.0, -1.0]]]), torch.ones(1, 1, 2)
+    assert float(depth_loss(logits, bins, even)) == pytest.approx(np.log(2), abs=0.02)
+    twice = depth_loss(torch.cat([logits, logits * 0], 3), torch.tensor([[[21.0, -1.0, 21.0, 40.0]]]),
+                       torch.tensor([[[1.0, 9.0, 0.0, 0.0]]]))  # fmt: skip
+    assert float(twice) == pytest.approx(np.log(2), abs=0.02)  # neither the unknown nor the weightless count
+    right = torch.zeros(1, 6, 1, 2)
+    right[0, 3] = 9.0
+    assert float(class_loss(right, torch.full((1, 1, 2), 3), even)) < 0.01
+
+
+def test_ground_says_where_it_is_in_depth_and_nothing_at_first() -> None:
+    ground = Ground(8)
+    rays = torch.zeros(1, 480, RAY)
+    rays[0, :, 6] = 1 / 20.0
+    assert not ground(rays).any()  # a network that was trained without goes on as it was
+    with torch.no_grad():
+        ground.tell.weight[0, :MARKS, 0, 0] = torch.linspace(0, 1, MARKS)
+        ground.tell.weight[1, :MARKS] = 1.0
+    told = ground(rays)[0, :, 12, 40].detach()
+    depth = float(np.log(20.0 / NEAREST_M) / np.log(FARTHEST_M / NEAREST_M))
+    assert float(told[0] / told[1]) == pytest.approx(depth, abs=0.01)
+
+
+def test_what_is_taught_is_what_the_ride_shows(rides: Path) -> None:
+    image, rays, classes, depths = camera_fit.seen(rides / "0000000.npz", np.random.default_rng(0))
+    assert image.shape == (3, 192, 640)
+    assert rays.shape == (480, RAY)
+    assert classes.shape == depths.shape == (24, 80)
+    near, far = depths[20:][depths[20:] >= 0].mean(), depths[8:12][depths[8:12] >= 0].mean()
+    assert near < far
+
+
+def test_training_is_stored_with_the_rest_as_it_was(
+    rides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count()
+    monkeypatch.setattr(camera_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    net = FusionNet(BASE)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    heard: list[str] = []
+    net.camera = camera_fit.train(net.camera, rides, Schedule(30.0, 2, 2e-3), False, 1, lambda s, t: heard.append(t))
+    assert "40 pictures" in heard[0]
+    store(net, tmp_path / "out.npz", 7)
+    again, samples = restored(tmp_path / "out.npz")
+    assert samples == 7
+    after = again.state_dict()
+    assert float((after["camera.ground.tell.weight"]).abs().max()) > 0
+    torch.testing.assert_close(after["lidar.stem.0.0.weight"], before["lidar.stem.0.0.weight"], atol=1e-3, rtol=1e-3)
+    assert float((after["camera.two.0.weight"] - before["camera.two.0.weight"]).abs().max()) > 1e-4
+
+
+def test_without_rides_it_says_how_to_make_some(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"train\.rides"):
+        camera_fit.train(CameraNet(BASE.camera), tmp_path, Schedule(1.0))
