@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fusion_pipeline.train.curriculum import FROM_NOTHING, FURTHER, Stage
 RIDE_MB = 0.52
 FIRST_SEED = 2_000_000
 JUDGED = 24  # moments after each stage
+PICTURES = 4  # times as many of them in a batch as of moments
 _CHUNK = 20
 
 
@@ -91,8 +92,9 @@ def trained(
     """Fit for what is left of a stage's time, from the stage before or from the course's start; the checkpoint."""
     import torch
 
+    from fusion_pipeline.train import camera_fit, fusion_fit
     from fusion_pipeline.train.fit import Schedule
-    from fusion_pipeline.train.fusion_fit import Manner, fit
+    from fusion_pipeline.train.fusion_fit import Manner
 
     own = run / f"{number}-{stage.name}"
     last = own / "last.pt"
@@ -102,7 +104,11 @@ def trained(
     left = course.hours * 3600 * stage.share - spent
     if left > 1:
         manner = Manner(course.threads, stage.kept, stage.shares, stage.slow, course.size, course.half)
-        fit(folder, own, Schedule(left, course.batch, course.rate * stage.rate), None, start, manner, said)
+        schedule = Schedule(left, course.batch, course.rate * stage.rate)
+        if stage.pictures:
+            camera_fit.fit(folder, own, replace(schedule, batch=PICTURES * course.batch), start, manner, said)
+        else:
+            fusion_fit.fit(folder, own, schedule, None, start, manner, said)
     return last
 
 

@@ -20,16 +20,19 @@ class Stage:
     kept: tuple[str, ...] = ()  # fusion_fit.PARTS that neither learn nor change their statistics
     slow: float = 0.6  # the LiDAR's share of the learning rate
     rate: float = 1.0  # of the run's learning rate
+    pictures: bool = False  # the camera's part alone, on depth and classes (camera_fit)
 
 
 FURTHER = (
+    Stage("pictures", 0.15, pictures=True, rate=1.3),
     Stage("camera", 0.25, CAMERA_ONLY, ("lidar", "audio"), 0.1, 1.3),
-    Stage("together", 0.6, kept=("audio",)),
+    Stage("together", 0.45, kept=("audio",)),
     Stage("settling", 0.15, kept=("audio",), slow=1.0, rate=0.3),
 )
 FROM_NOTHING = (
     Stage("lidar", 0.35, LIDAR_ONLY, ("camera", "audio"), 1.0, 1.6),
-    Stage("camera", 0.2, CAMERA_ONLY, ("lidar",), 0.1, 1.3),
-    Stage("together", 0.35),
+    Stage("pictures", 0.15, pictures=True, rate=1.3),
+    Stage("camera", 0.15, CAMERA_ONLY, ("lidar",), 0.1, 1.3),
+    Stage("together", 0.25),
     Stage("settling", 0.1, slow=1.0, rate=0.3),
 )

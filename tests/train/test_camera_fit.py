@@ -17,7 +17,7 @@ from fusion_pipeline.train.fit import Schedule  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, FusionNet  # noqa: E402
 from fusion_pipeline.train.losses import class_loss, depth_loss  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
-from fusion_pipeline.train.senses import MARKS, CameraNet, Ground  # noqa: E402
+from fusion_pipeline.train.senses import MARKS, Ground  # noqa: E402
 from fusion_pipeline.train.stored import restored, store  # noqa: E402
 
 
@@ -64,25 +64,27 @@ def test_what_is_taught_is_what_the_ride_shows(rides: Path) -> None:
     assert near < far
 
 
-def test_training_is_stored_with_the_rest_as_it_was(
-    rides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ticks = count()
+def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, heard = count(), []
     monkeypatch.setattr(camera_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    net = FusionNet(BASE)
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    heard: list[str] = []
-    net.camera = camera_fit.train(net.camera, rides, Schedule(30.0, 2, 2e-3), False, 1, lambda s, t: heard.append(t))
-    assert "40 pictures" in heard[0]
-    store(net, tmp_path / "out.npz", 7)
-    again, samples = restored(tmp_path / "out.npz")
-    assert samples == 7
-    after = again.state_dict()
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    store(FusionNet(BASE), tmp_path / "start.npz", 7)
+    before = restored(tmp_path / "start.npz")[0].state_dict()
+    run = tmp_path / "run"
+    camera_fit.fit(rides, run, Schedule(45.0, 2, 2e-3), tmp_path / "start.npz", said=lambda s, text: heard.append(text))
+    assert heard[0].startswith("segment ")
+    network, samples = restored(run / "last.pt")
+    after = network.state_dict()
     assert float((after["camera.ground.tell.weight"]).abs().max()) > 0
-    torch.testing.assert_close(after["lidar.stem.0.0.weight"], before["lidar.stem.0.0.weight"], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(after["lidar.stem.0.0.weight"], before["lidar.stem.0.0.weight"])
     assert float((after["camera.two.0.weight"] - before["camera.two.0.weight"]).abs().max()) > 1e-4
+    camera_fit.fit(rides, run, Schedule(9.0, 2, 2e-3))  # neither its start nor its steps are asked for again
+    network, more = restored(run / "last.pt")
+    assert more > samples
+    torch.testing.assert_close(network.state_dict()["hear.weight"], before["hear.weight"])
+    assert (run / "curve.csv").read_text().count("\n") == more // 2 // 20
 
 
 def test_without_rides_it_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"train\.rides"):
-        camera_fit.train(CameraNet(BASE.camera), tmp_path, Schedule(1.0))
+        camera_fit.batches(tmp_path, 2, 0, 1)

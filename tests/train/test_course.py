@@ -47,7 +47,7 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
 def test_stages_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from fusion_pipeline.train import fusion_fit
+    from fusion_pipeline.train import camera_fit, fusion_fit
 
     begun: list[tuple[str, Path | None]] = []
 
@@ -58,14 +58,18 @@ def test_stages_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run.mkdir(parents=True)
         torch.save({"spent": schedule.seconds}, run / "last.pt")  # type: ignore[attr-defined]
 
+    def pictures(rides: Path, run: Path, schedule: object, start: Path | None, manner: object, said: object) -> None:
+        fit(rides, run, schedule, None, start, manner, said)
+
     monkeypatch.setattr(fusion_fit, "fit", fit)
+    monkeypatch.setattr(camera_fit, "fit", pictures)
     plan = Course(hours=1.0, start="weights.npz")
     stages = course.stages_of(plan)
     assert sum(stage.share for stage in stages) == pytest.approx(1.0)
     for _ in range(2):  # the second time there is nothing left to do
         for number, stage in enumerate(stages, 1):
             course.trained(tmp_path, tmp_path, plan, stage, number, lambda share, text: None)
-    assert [name for name, _ in begun] == ["1-camera", "2-together", "3-settling"]
+    assert [name for name, _ in begun] == ["1-pictures", "2-camera", "3-together", "4-settling"]
     assert begun[0][1] == Path("weights.npz")
-    assert begun[1][1] == tmp_path / "1-camera" / "last.pt"
+    assert begun[1][1] == tmp_path / "1-pictures" / "last.pt"
     assert course.stages_of(Course())[0].name == "lidar"
