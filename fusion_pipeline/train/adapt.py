@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fusion_pipeline.arrays import Floats
 from fusion_pipeline.encode.image import ImageError, decode, prepare
-from fusion_pipeline.encode.lookup import PICTURE
+from fusion_pipeline.encode.lookup import PICTURE, rig_tables
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.messages import CameraFrame, LidarScan, Message
 from fusion_pipeline.rig import Rig
@@ -46,7 +46,8 @@ def adapt(net: FusionNet, rig: Rig, messages: Iterable[Message], every: int = 2,
     lidar = (net.lidar.stem, net.lidar.mid, net.lidar.quarter, net.lidar.neck_up, net.lidar.neck)
     moved = _remeasured(lidar, lambda batch: net.lidar.features(batch), rasters, share)
     if len(pictures) >= 8:
-        _remeasured((net.camera,), lambda batch: net.camera(batch), pictures, share)
+        rays = torch.from_numpy(rig_tables(rig)["cam_rays"])
+        _remeasured((net.camera,), lambda batch: net.camera(batch, rays.expand(len(batch), -1, -1)), pictures, share)
     net.eval()
     return Adapted(len(rasters), len(pictures), moved)
 
