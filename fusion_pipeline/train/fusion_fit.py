@@ -38,6 +38,8 @@ Batch = dict[str, Tensor]
 SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.5, 3.0, 0.3, 0.5  # weights of losses
 NOTHING, RARE = 5, 3.0  # class of what is none of them in the picture; weight of the others there
 THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR feels
+FOUND, REACH = 0.5, 8  # weight of boxes read off at peaks; cells to each side in which a thing's peak may lie
+FAINT = 0.05  # a peak that is lower than this is none
 HONEST_EVERY = 4  # steps
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
 TERMS = ("heat", "box", "segment", "depth", "event", "motion", "imitate", "honest")
@@ -133,8 +135,10 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
     losses["box"], losses["motion"], losses["honest"] = zero, zero, zero
     if len(truth):
         index = truth[:, :6].long()
-        raw = net.lidar.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
-        losses["box"] = box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.lidar.sizes[index[:, 5]])
+        losses["box"] = _boxes(net, trunk, coarse, index, truth)
+        found = found_at(logits, index)
+        if len(found):
+            losses["box"] = losses["box"] + FOUND * _boxes(net, trunk, coarse, *_shifted(index, truth, found))
         swept = truth[batch["present"][index[:, 0], 3] > 0]
         if len(swept):
             cells = swept[:, :3].long()
@@ -143,6 +147,45 @@ def step(net: FusionNet, batch: Batch, honest: bool) -> dict[str, Tensor]:
         if honest:
             losses["honest"] = HONEST * honest_loss(net, felt, seen, logits, gates, index)
     return losses
+
+
+def found_at(logits: Tensor, index: Tensor) -> Tensor:
+    """(F, 3) which of K things, and how many rows and columns off their middles the heat map (B, 5, h, w) peaks.
+
+    What is deployed reads boxes off at peaks, and by camera alone these are metres away: taught at the middles only, a
+    network neither corrects that nor owns up to it in its sigmas. `index` (K, 6) is that of `collated`'s truth. A peak
+    that is nearer to another thing of the class is that one's.
+    """
+    h, w = logits.shape[2:]
+    with torch.no_grad():
+        heat = functional.pad(logits.float(), (REACH,) * 4, value=-1e4)
+        side = 2 * REACH + 1
+        steps = torch.arange(side)
+        row = index[:, 1, None, None] + steps[None, :, None]
+        column = index[:, 2, None, None] + steps[None, None, :]
+        around = heat[index[:, 0, None, None], index[:, 5, None, None], row, column].flatten(1)
+        height, best = around.max(1)
+        off = torch.stack([torch.div(best, side, rounding_mode="trunc"), best % side], 1) - REACH
+        peaks = index[:, 1:3] + off
+        away = (peaks[:, None] - index[None, :, 1:3]).square().sum(2)
+        other = (index[:, None, 0] != index[None, :, 0]) | (index[:, None, 5] != index[None, :, 5])
+        own = away.masked_fill(other, 1 << 30).argmin(1) == torch.arange(len(index))
+        inside = ((peaks >= 0) & (peaks < torch.tensor([h, w]))).all(1)
+        kept = torch.nonzero(own & inside & (off != 0).any(1) & (torch.sigmoid(height) > FAINT)).flatten()
+        return torch.cat([kept[:, None], off[kept]], 1)
+
+
+def _shifted(index: Tensor, truth: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the things of `found`, the same with cells that lie that far off."""
+    moved = index[found[:, 0]].clone()
+    moved[:, 1:3] += found[:, 1:]
+    moved[:, 3:5] += found[:, 1:]
+    return moved, truth[found[:, 0]]
+
+
+def _boxes(net: FusionNet, trunk: Tensor, coarse: Tensor, index: Tensor, truth: Tensor) -> Tensor:
+    raw = net.lidar.regress(trunk, coarse, index[:, 0], index[:, 1], index[:, 2])
+    return box_loss(raw, index[:, 3], index[:, 4], truth[:, 6:], net.lidar.sizes[index[:, 5]])
 
 
 def parameters(net: FusionNet, rate: float, slow: float = LIDAR_RATE) -> list[dict[str, object]]:

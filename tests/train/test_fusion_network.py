@@ -202,3 +202,19 @@ def test_imitation_pulls_the_pupil_alone_and_only_where_both_look() -> None:
     assert pupil.grad[0, :, 2, 3].abs().sum() > 0
     pupil.grad[0, :, 2, 3] = 0
     assert not pupil.grad.any()
+
+
+def test_boxes_are_taught_where_the_heat_map_peaks_too() -> None:
+    heat = torch.full((2, 5, 32, 32), -5.0)
+    things = torch.tensor([[0, 10, 10, 50, 60, 0], [0, 10, 14, 50, 64, 0], [1, 20, 20, 20, 20, 2], [1, 0, 0, 0, 0, 1],
+                           [1, 12, 12, 12, 12, 3]])  # fmt: skip
+    heat[0, 0, 12, 9] = 3.0  # beside the first, two rows off
+    heat[0, 0, 10, 14] = 2.0  # on the second, and the highest near neither other
+    heat[1, 2, 20, 20] = 1.0
+    heat[1, 1, 3, 0] = 2.0
+    heat[1, 3, 15, 12] = -4.0  # too faint to be a finding
+    found = fusion_fit.found_at(heat, things)
+    assert found.tolist() == [[0, 2, -1], [3, 3, 0]]
+    moved, truth = fusion_fit._shifted(things, torch.arange(5.0)[:, None], found)
+    assert moved[0].tolist() == [0, 12, 9, 52, 59, 0]  # in the window and on the whole grid
+    assert truth.flatten().tolist() == [0.0, 3.0]
