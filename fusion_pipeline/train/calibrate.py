@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from fusion_pipeline.train.stored import restored, store
 
 FIRST_SEED, COUNT = 2_980_000, 160
 MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 1, 0), (1, 0, 0))
+BLIND: tuple[Mix, ...] = ((0, 1, 0), (0, 1, 1))  # without a LiDAR errors are others, and so is what a score means
+LEAST = 50  # errors that sigmas are made of; with fewer they stay those with a LiDAR
 
 
 def moments(folder: Path, count: int = COUNT, advance: Progress = lambda n: None) -> list[Ride]:
@@ -42,13 +45,19 @@ def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration
     export(net, path)
     path.with_suffix(".toml").write_text(manifest(path, 0), encoding="utf-8")
     judge = Judge(path)
-    judged = [judged_scores(rides, [judge(ride, mix) for ride in rides]) for mix in MIXES]
-    scores, right, errors, sigmas = (np.concatenate(parts) for parts in zip(*judged, strict=True))
-    slope, shift = temperature(scores, right)
-    factors = sigma_factors(errors, sigmas)
-    found = Calibration(slope, shift, tuple(float(f) for f in factors))
+    with_lidar = _fitted(judge, rides, MIXES, Calibration())
+    found = replace(with_lidar, blind=_fitted(judge, rides, BLIND, with_lidar))
     export(net, path, found)
     return found
+
+
+def _fitted(judge: Judge, rides: Sequence[Ride], mixes: Sequence[Mix], otherwise: Calibration) -> Calibration:
+    judged = [judged_scores(rides, [judge(ride, mix) for ride in rides]) for mix in mixes]
+    scores, right, errors, sigmas = (np.concatenate(parts) for parts in zip(*judged, strict=True))
+    if len(errors) < LEAST:
+        return otherwise
+    slope, shift = temperature(scores, right)
+    return Calibration(slope, shift, tuple(float(f) for f in sigma_factors(errors, sigmas)))
 
 
 def calibration_of(weights: Path) -> Calibration:
@@ -57,7 +66,12 @@ def calibration_of(weights: Path) -> Calibration:
     if not path.is_file():
         return Calibration()
     table = json.loads(path.read_text(encoding="utf-8"))
-    return Calibration(table["slope"], table["shift"], tuple(table["sigmas"]))
+    return _from(table)
+
+
+def _from(table: dict[str, Any]) -> Calibration:
+    blind = table.get("blind")
+    return Calibration(table["slope"], table["shift"], tuple(table["sigmas"]), _from(blind) if blind else None)
 
 
 def keep(found: Calibration, weights: Path) -> None:

@@ -169,6 +169,20 @@ def _honesty(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[
     said = ", ".join(f"{name} {100 * c:.0f}" for name, c in zip(STD_NAMES, covered, strict=True))
     mean = 100 * float(covered.mean())
     yield Figure("errors within one sigma, mean over 8 columns", mean, "%", "63 to 73", 63 <= mean <= 73, note=said)
+    yield from _blind_honesty(moments, by_mix[CAMERA])
+
+
+def _blind_honesty(moments: Sequence[Ride], found: Sequence[Found]) -> Iterator[Figure]:
+    """When the LiDAR is gone: what a score means, and whether sigmas own up to how little a camera knows."""
+    scores, right, errors, sigmas = judged_scores(moments, found)
+    yield Figure("camera alone: expected calibration error of scores",
+                 calibration.expected_calibration_error(scores, right), "", n=len(scores))  # fmt: skip
+    if len(errors):
+        covered = 100 * np.asarray([calibration.coverage(errors[:, k], sigmas[:, k]) for k in range(8)])
+        apart, said = np.median(np.hypot(*errors[:, :2].T)), np.median(np.hypot(*sigmas[:, :2].T))
+        yield Figure("camera alone: errors within one sigma, mean over 8 columns", float(covered.mean()), "%",
+                     note=f"x {covered[0]:.0f}, y {covered[1]:.0f}; middles {apart:.2f} m off, sigmas {said:.2f} m "
+                     "(medians of what is right within 2 m)", n=len(errors))  # fmt: skip
 
 
 def _sounds(moments: Sequence[Ride], full: Sequence[Found]) -> Iterator[Figure]:

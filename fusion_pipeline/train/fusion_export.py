@@ -41,12 +41,19 @@ SIREN_SCORE = 0.25  # nine of ten announced are there on drives that no figure i
 class Calibration:
     """What makes scores chances and sigmas errors; `train/calibrate.py` finds it on moments of its own.
 
-    A score is sigmoid(slope * logit(s) + shift) of s = heat^0.7 iou^0.3; sigmas are multiplied by `sigmas`.
+    A score is sigmoid(slope * logit(s) + shift) of s = heat^0.7 iou^0.3; sigmas are multiplied by `sigmas`. Without a
+    LiDAR all of them are others, those of `blind`.
     """
 
     slope: float = 1.0
     shift: float = 0.0
     sigmas: tuple[float, ...] = (1.0,) * 8
+    blind: Calibration | None = None
+
+    def rows(self) -> Tensor:
+        """(2, 10) slope, shift and sigmas: with a LiDAR, and without."""
+        both = self, self.blind or self
+        return torch.tensor([[one.slope, one.shift, *one.sigmas] for one in both])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,8 @@ class ExportedFusion(nn.Module):
 
     def __init__(self, net: FusionNet, calibration: Calibration = Calibration(), form: Form = Form()) -> None:
         super().__init__()
-        self.net, self.calibration, self.form = net, calibration, form
-        self.register_buffer("sigmas", torch.tensor(calibration.sigmas))
+        self.net, self.form = net, form
+        self.register_buffer("calibrations", calibration.rows())
         self.register_buffer("place", whole_place(form.grid))
 
     def forward(
@@ -104,11 +111,13 @@ class ExportedFusion(nn.Module):
         embedding = functional.normalize(net.embed(both), dim=1)
         iou = torch.sigmoid(raw[:, 10])
         sure = (scores.clamp(1e-6, 1 - 1e-6) ** (1 - IOU_WEIGHT) * iou**IOU_WEIGHT).clamp(1e-6, 1 - 1e-6)
-        odds = torch.log(sure / (1 - sure)) * self.calibration.slope + self.calibration.shift
+        lidar = seen.present[0, 0]
+        calibration = self.calibrations[0] * lidar + self.calibrations[1] * (1.0 - lidar)
+        odds = torch.log(sure / (1 - sure)) * calibration[0] + calibration[1]
         any_sense = seen.present[:, :3].amax(1)
         return (
             torch.sigmoid(odds) * any_sense * (scores > 1e-4).float(), labels, boxes, iou,
-            std * self.sigmas, shares, embedding,
+            std * calibration[2:], shares, embedding,
             felt.events[0], felt.segments, net.scene(felt, seen)[0],
         )  # fmt: skip
 

@@ -70,3 +70,6 @@ def test_stored_weights_and_calibration_come_back(tmp_path: Path) -> None:
     assert calibration_of(tmp_path / "w.npz") == Calibration()
     keep(Calibration(1.5, -0.25, (2.0,) * 8), tmp_path / "w.npz")
     assert calibration_of(tmp_path / "w.npz") == Calibration(1.5, -0.25, (2.0,) * 8)
+    both = Calibration(1.5, -0.25, (2.0,) * 8, Calibration(0.5, -1.0, (9.0,) * 8))
+    keep(both, tmp_path / "w.npz")
+    assert calibration_of(tmp_path / "w.npz") == both

@@ -23,7 +23,16 @@ from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
 from fusion_pipeline.train import fusion_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place, with_paint  # noqa: E402
-from fusion_pipeline.train.fusion_export import INPUTS, Form, example, export, manifest, parity  # noqa: E402
+from fusion_pipeline.train.fusion_export import (  # noqa: E402
+    INPUTS,
+    Calibration,
+    ExportedFusion,
+    Form,
+    example,
+    export,
+    manifest,
+    parity,
+)
 from fusion_pipeline.train.losses import imitation_loss  # noqa: E402
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
@@ -218,3 +227,18 @@ def test_boxes_are_taught_where_the_heat_map_peaks_too() -> None:
     moved, truth = fusion_fit._shifted(things, torch.arange(5.0)[:, None], found)
     assert moved[0].tolist() == [0, 12, 9, 52, 59, 0]  # in the window and on the whole grid
     assert truth.flatten().tolist() == [0.0, 3.0]
+
+
+def test_without_a_lidar_scores_and_sigmas_are_calibrated_on_their_own(net: FusionNet) -> None:
+    """The same network, seen with and without, against one calibrated as if nothing had been measured."""
+    blind = Calibration(0.5, -1.0, (4.0,) * 8)
+    plain, both = ExportedFusion(net).eval(), ExportedFusion(net, Calibration(blind=blind)).eval()
+    for lidar in (1.0, 0.0):
+        inputs = example(5) | {"present": torch.tensor([[lidar, 1.0, 1.0, 1.0]])}
+        given = tuple(inputs[name] for name in INPUTS)
+        with torch.no_grad():
+            a, b = plain(*given), both(*given)
+        torch.testing.assert_close(b[4], a[4] * (1.0 if lidar else 4.0))
+        odds = torch.logit(a[0]) * (1.0 if lidar else 0.5) - (0.0 if lidar else 1.0)
+        known = a[0] > 1e-4
+        torch.testing.assert_close(b[0][known], torch.sigmoid(odds)[known], atol=1e-5, rtol=1e-4)
