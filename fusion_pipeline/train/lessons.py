@@ -21,7 +21,7 @@ from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.train.cache import Sample
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
 from fusion_pipeline.train.rides import AUDIBLE_DB, FAINT_DB, Ride
-from fusion_pipeline.train.views import WHOLE, changed_view, drawn_lens, lens_of, plain_view
+from fusion_pipeline.train.views import WHOLE, changed_view, drawn_lens, elsewhere, lens_of, plain_view
 
 MIXES = ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1))  # lidar, camera, audio
 SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
@@ -30,6 +30,7 @@ MIN_POINTS, MIN_PIXELS = 5, 40
 SIGMA_RAD = np.deg2rad(6.0)  # of a sound's hill in azimuth
 BEHIND = 0.12  # of lessons lie behind the vehicle
 SENSED = 0.7  # of lessons with LiDAR have earlier sweeps
+ODD = 0.08  # of lessons with LiDAR and camera have a picture that does not belong to what the LiDAR sees
 PAINT_SHARE = 0.4  # of lessons with LiDAR are painted by the camera, whether it is there otherwise or not
 
 
@@ -77,7 +78,8 @@ def lesson(
     visible = np.zeros(len(own.labels), np.int64)
     if mix[0]:
         visible = np.maximum(visible, own.points * (own.points >= MIN_POINTS))
-    if mix[1]:
+    odd = options.augmented and mix[0] and mix[1] and rng.random() < ODD
+    if mix[1] and not odd:
         pictured = (ride.pixels >= MIN_PIXELS) & (_in_picture(ride, fit) | (not options.augmented))
         visible = np.maximum(visible, np.where(pictured, 10 * MIN_POINTS, 0))
     if not (mix[0] or mix[1]):
@@ -100,6 +102,8 @@ def lesson(
     back = np.linalg.inv(move)
     middles = FRONT.cells(slice(r // 2, (r + options.crop[0]) // 2), slice(c // 2, (c + options.crop[1]) // 2))
     view = changed_view(ride, fit, rng) if options.augmented else plain_view(ride)
+    if odd:
+        view = elsewhere(view)
     seen = camera_table(view.model, view.pose, fit, back, middles)
     paint_rows = np.full((4, *options.crop), UNSEEN, np.int64)
     if paints and mix[0]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -93,12 +93,20 @@ def _shaken(rng: np.random.Generator) -> Pose:
     return Pose.from_euler(roll, pitch, yaw, rng.normal(0, 0.03, 3))
 
 
+def elsewhere(view: View) -> View:
+    """The picture mirrored, but not where it was taken from: nothing in it is where the tables say."""
+    image, classes, depths = (np.ascontiguousarray(part[..., ::-1]) for part in (view.image, view.classes, view.depths))
+    return replace(view, image=image, classes=classes, depths=depths)
+
+
 def _developed(picture: Array, rng: np.random.Generator) -> Array:
     """Colours, brightness, contrast, blur and noise of another camera."""
     out = picture.astype(np.float32)
     if rng.random() < 0.5:
         out = out[:, :, rng.permutation(3)]
     out *= np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
+    if rng.random() < 0.4:
+        out = _made_strange(out, rng)
     grey = out.mean()
     out = (out - grey) * np.float32(rng.uniform(0.6, 1.4)) + grey * np.float32(rng.uniform(0.6, 1.3))
     if rng.random() < 0.3:
@@ -111,3 +119,22 @@ def _developed(picture: Array, rng: np.random.Generator) -> Array:
         x, y = int(rng.integers(0, 500)), int(rng.integers(0, 120))
         out[y : y + int(rng.integers(20, 90)), x : x + int(rng.integers(40, 200))] = rng.uniform(0, 200)
     return np.ascontiguousarray(np.clip(out, 0, 255).astype(np.uint8))
+
+
+def _made_strange(picture: Array, rng: np.random.Generator) -> Array:
+    """Light, colours and textures that no renderer of ours has: what is left to go by is shape.
+
+    Random filters after Xu et al., "Robust and generalizable visual representation learning via random convolutions",
+    2021.
+    """
+    h, w = picture.shape[:2]
+    out = picture * cv2.resize(rng.uniform(0.5, 1.5, (3, 5)).astype(np.float32), (w, h))[..., None]
+    mixed = np.eye(3) + rng.normal(0, 0.25, (3, 3))
+    out = cv2.transform(out, mixed / np.abs(mixed).sum(axis=1, keepdims=True))
+    kernel = rng.normal(0, 1, (3, 3))
+    kernel = kernel / np.abs(kernel).sum() + np.asarray([[0, 0, 0], [0, 1.0, 0], [0, 0, 0]])
+    out = cv2.filter2D(out, -1, kernel.astype(np.float32) / np.float32(max(abs(kernel.sum()), 0.3)))
+    cell = int(rng.integers(2, 12))
+    rough = rng.normal(0, rng.uniform(0, 12), (h // cell + 1, w // cell + 1, 3)).astype(np.float32)
+    out = np.clip(out + cv2.resize(rough, (w, h)), 0, 400)
+    return np.asarray(255 * (out / 255) ** np.float32(rng.uniform(0.6, 1.6)), np.float32)
