@@ -16,9 +16,10 @@ from fusion_pipeline.train import camera_fit  # noqa: E402
 from fusion_pipeline.train.fit import Schedule  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, FusionNet  # noqa: E402
 from fusion_pipeline.train.losses import class_loss, depth_loss  # noqa: E402
-from fusion_pipeline.train.rides import render, save  # noqa: E402
+from fusion_pipeline.train.rides import load, render, save  # noqa: E402
 from fusion_pipeline.train.senses import MARKS, Ground  # noqa: E402
 from fusion_pipeline.train.stored import restored, store  # noqa: E402
+from fusion_pipeline.train.views import WHOLE, changed_view, elsewhere, plain_view  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,25 @@ def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monk
 def test_without_rides_it_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"train\.rides"):
         camera_fit.batches(tmp_path, 2, 0, 1)
+
+
+def test_a_picture_of_elsewhere_is_whole_but_out_of_place(rides: Path) -> None:
+    view = plain_view(load(rides / "0000001.npz"))
+    other = elsewhere(view)
+    np.testing.assert_array_equal(other.image, view.image[:, :, ::-1])
+    np.testing.assert_array_equal(other.classes, view.classes[:, ::-1])  # what it shows it still shows
+    np.testing.assert_array_equal(other.depths, view.depths[:, ::-1])
+    assert other.pose is view.pose
+    assert other.fit == view.fit
+
+
+def test_strange_pictures_keep_the_shapes_of_things(rides: Path) -> None:
+    ride = load(rides / "0000001.npz")
+    changes = []
+    for seed in range(12):
+        view = changed_view(ride, WHOLE, np.random.default_rng(seed))
+        assert np.isfinite(view.image).all()
+        np.testing.assert_array_equal(view.classes, ride.classes)  # through the same lens
+        changes.append(float(np.abs(view.image - plain_view(ride).image).mean()))
+    assert min(changes) > 0.01
+    assert max(changes) > 0.3
