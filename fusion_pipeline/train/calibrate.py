@@ -46,7 +46,9 @@ def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration
     path.with_suffix(".toml").write_text(manifest(path, 0), encoding="utf-8")
     judge = Judge(path)
     with_lidar = _fitted(judge, rides, MIXES, Calibration())
-    found = replace(with_lidar, blind=_fitted(judge, rides, BLIND, with_lidar))
+    blind = _fitted(judge, rides, BLIND, with_lidar)
+    # Most things stand, so that a speed of nothing is mostly right; but it is not known, and must not look so.
+    found = replace(with_lidar, blind=replace(blind, sigmas=(*blind.sigmas[:-1], 1.0)))
     export(net, path, found)
     return found
 
