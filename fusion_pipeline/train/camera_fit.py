@@ -11,25 +11,23 @@ from __future__ import annotations
 import argparse
 import queue
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusion_pipeline.encode.lookup import camera_table
-from fusion_pipeline.train.fit import Schedule
 from fusion_pipeline.train.fusion import SIZES, FusionNet
 from fusion_pipeline.train.fusion_fit import NOTHING, RARE, TERMS, Manner
+from fusion_pipeline.train.loop import Said, Schedule, run_loop, unheard
 from fusion_pipeline.train.losses import class_loss, depth_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.senses import CameraNet
 from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.views import changed_view, drawn_lens
 
-AVERAGE_STEPS = 100
 USUAL = Manner()
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # images, rays, classes, depths
 
@@ -42,36 +40,37 @@ def seen(path: Path, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     return view.image, rays, view.classes, view.depths
 
 
-def batches(rides: Path, size: int, seed: int, loaders: int) -> Callable[[], Batch]:
-    """What gives the next batch; rides that appear meanwhile are taken up. Raises FileNotFoundError without rides."""
+def batches(rides: Path, schedule: Schedule, skip: int = 0) -> Iterator[Batch]:
+    """Endless batches, prepared by a thread; rides that appear meanwhile are taken up. Raises FileNotFoundError without
+    rides.
+    """
     if not any(rides.glob("???????.npz")):
         raise FileNotFoundError(f"{rides} holds no rides; python -m fusion_pipeline.train.rides renders some")
     ready: queue.Queue[Batch] = queue.Queue(8)
 
-    def work(number: int) -> None:
-        rng = np.random.default_rng([seed, number])
+    def work() -> None:
+        rng = np.random.default_rng([schedule.seed, skip])
         while True:
             there = sorted(rides.glob("???????.npz"))
             for _ in range(200):
-                items = [seen(there[int(rng.integers(len(there)))], rng) for _ in range(size)]
+                items = [seen(there[int(rng.integers(len(there)))], rng) for _ in range(schedule.batch)]
                 ready.put(tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True)))
 
-    for number in range(loaders):
-        threading.Thread(target=work, args=(number,), daemon=True).start()
-    return ready.get
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()
 
 
-def loss_of(net: CameraNet, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Of classes and of depths."""
+def step(net: CameraNet, batch: Batch) -> dict[str, Tensor]:
+    """Losses of classes and depths, by the names they have in fusion_fit."""
     image, rays, classes, depths = batch
     _, _, said, far = net(image.contiguous(memory_format=torch.channels_last), rays)
     rare = torch.where(classes < NOTHING, RARE, 1.0)
-    return class_loss(said, classes, rare), depth_loss(far, depths, rare)
+    return {"segment": class_loss(said, classes, rare), "depth": depth_loss(far, depths, rare)}
 
 
 def fit(
-    rides: Path, run: Path, schedule: Schedule, start: Path | None = None, manner: Manner = USUAL,
-    said: Callable[[float, str], None] = lambda share, text: None, loaders: int = 1,
+    rides: Path, run: Path, schedule: Schedule, start: Path | None = None, manner: Manner = USUAL, said: Said = unheard,
 ) -> None:  # fmt: skip
     """Train and leave RUN/last.pt, a whole network as fusion_fit's, and RUN/curve.csv; a run of the same RUN goes on.
     `said` hears of the share of the time and the losses.
@@ -81,62 +80,14 @@ def fit(
     whole = FusionNet(SIZES[manner.size], manner.use)
     if start is not None:
         begin_with(whole, start)
-    net = whole.camera.to(memory_format=torch.channels_last).train()
-    mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
-    )
-    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.01)
-    run.mkdir(parents=True, exist_ok=True)
-    last, spent, steps = run / "last.pt", 0.0, 0
-    if last.exists():
-        state = torch.load(last)
-        whole.load_state_dict({name.removeprefix("module."): value for name, value in state["mean"].items()})
-        net.load_state_dict(state["net"])
-        mean.load_state_dict(state["camera"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent, steps = state["spent"], state["steps"]
-    began = saved = time.monotonic()
-    log: list[list[float]] = []
-    batch, done = batches(rides, schedule.batch, schedule.seed + steps, loaders), False
-    while not done:
-        share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate_at(share)
-        with torch.autocast("cpu", torch.bfloat16, enabled=manner.half):
-            classes, depths = loss_of(net, batch())
-        optimizer.zero_grad(set_to_none=True)
-        (classes + depths).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        mean.update_parameters(net)
-        steps, done = steps + 1, share >= 1.0
-        log.append([float(classes.detach()), float(depths.detach())])
-        if steps % 20 == 0:
-            now = dict(zip(("segment", "depth"), np.asarray(log).mean(axis=0).tolist(), strict=True))
-            log.clear()
-            said(share, " ".join(f"{name} {value:.2f}" for name, value in now.items()))
-            with (run / "curve.csv").open("a") as file:
-                values = ",".join(f"{now.get(name, 0.0):.4f}" for name in TERMS)
-                file.write(f"{steps},{steps * schedule.batch},{share:.3f},{values}\n")
-        if done or time.monotonic() - saved > 60:
-            saved = time.monotonic()
-            state = {"net": net.state_dict(), "camera": mean.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {
-                "mean": _with_camera(whole, mean.module),
-                "size": manner.size,
-                "use": manner.use,
-                "spent": spent + saved - began,
-                "steps": steps,
-                "samples": steps * schedule.batch,
-            }
-            torch.save(state, run / "half.pt")
-            (run / "half.pt").rename(last)
-
-
-def _with_camera(whole: FusionNet, camera: nn.Module) -> dict[str, Tensor]:
-    """The whole network's weights by fusion_fit's names, its camera's from another."""
-    own = {f"module.{name}": value for name, value in whole.state_dict().items()}
-    return own | {f"module.camera.{name}": value for name, value in camera.state_dict().items()}
+    whole = whole.to(memory_format=torch.channels_last).eval()
+    camera = whole.camera.train()
+    groups = [{"params": list(camera.parameters()), "lr": schedule.rate, "factor": 1.0}]
+    run_loop(
+        whole, groups, run, schedule, lambda steps: batches(rides, schedule, steps),
+        lambda batch, _: step(camera, batch), TERMS,
+        half=manner.half, beside={"size": whole.size.name, "use": whole.use}, said=said,
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -93,8 +93,8 @@ def trained(
     import torch
 
     from fusion_pipeline.train import camera_fit, fusion_fit
-    from fusion_pipeline.train.fit import Schedule
     from fusion_pipeline.train.fusion_fit import Manner
+    from fusion_pipeline.train.loop import Schedule
 
     own = run / f"{number}-{stage.name}"
     last = own / "last.pt"

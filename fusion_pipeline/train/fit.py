@@ -11,41 +11,23 @@ from __future__ import annotations
 import argparse
 import queue
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from fusion_pipeline.arrays import Array
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train.cache import load
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
+from fusion_pipeline.train.loop import Schedule, run_loop
 from fusion_pipeline.train.losses import box_loss, heat_loss
 from fusion_pipeline.train.model import LidarNet
 from fusion_pipeline.train.warm import warm_start
 
-AVERAGE_STEPS = 60  # of the weights that are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long, how fast."""
-
-    seconds: float
-    batch: int = 4
-    rate: float = 2.5e-3
-    crop: tuple[int, int] = (128, 128)  # rows and columns; the network is blind to where it looks
-    seed: int = 0
-
-    def rate_at(self, share: float) -> float:
-        """Learning rate after a share (0 to 1) of the time."""
-        if share < 0.1:
-            return self.rate * (0.1 + 9 * share)
-        return float(self.rate * (0.005 + 0.995 * 0.5 * (1 + np.cos(np.pi * min((share - 0.1) / 0.9, 1.0)))))
+TERMS = ("heat", "box")
 
 
 def cropped(item: Target, size: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
@@ -112,48 +94,10 @@ def fit(cache: Path, run: Path, schedule: Schedule, exported: Path | None = None
     if exported is not None:
         wide = replace(schedule, batch=16)
         warm_start(net, exported, next(batches(cache, wide))["raster"])
-    net = net.to(memory_format=torch.channels_last)
-    mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
-    )
-    optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.rate, weight_decay=0.01)
-    run.mkdir(parents=True, exist_ok=True)
-    last, spent, steps = run / "last.pt", 0.0, 0
-    if last.exists():
-        state = torch.load(last)
-        net.load_state_dict(state["net"])
-        mean.load_state_dict(state["mean"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent, steps = state["spent"], state["steps"]
-    began = saved = time.monotonic()
-    log: list[float] = []
-    net.train()
-    for batch in batches(cache, schedule, steps):
-        share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate_at(share)
-        heat, box = step(net, batch)
-        optimizer.zero_grad(set_to_none=True)
-        (heat + box).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        mean.update_parameters(net)
-        steps += 1
-        log += [float(heat.detach()), float(box.detach())]
-        done = share >= 1.0
-        if steps % 20 == 0:
-            now = np.asarray(log).reshape(-1, 2).mean(axis=0)
-            log.clear()
-            with (run / "curve.csv").open("a") as file:
-                file.write(f"{steps},{steps * schedule.batch},{share:.3f},{now[0]:.4f},{now[1]:.4f}\n")
-        if done or time.monotonic() - saved > 60:
-            saved = time.monotonic()
-            state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"spent": spent + saved - began, "steps": steps, "samples": steps * schedule.batch}
-            torch.save(state, run / "half.pt")
-            (run / "half.pt").rename(last)
-        if done:
-            return
+    net = net.to(memory_format=torch.channels_last).train()
+    groups = [{"params": list(net.parameters()), "lr": schedule.rate, "factor": 1.0}]
+    run_loop(net, groups, run, schedule, lambda steps: batches(cache, schedule, steps),
+             lambda batch, _: dict(zip(TERMS, step(net, batch), strict=True)), TERMS)  # fmt: skip
 
 
 def main() -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train import cache
-from fusion_pipeline.train.fit import AVERAGE_STEPS, Schedule
 from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, drawn_mix, lesson, place
+from fusion_pipeline.train.loop import Said, Schedule, run_loop, unheard
 from fusion_pipeline.train.losses import box_loss, class_loss, depth_loss, heat_loss, imitation_loss
 from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
@@ -212,7 +211,7 @@ class Manner:
 
 def fit(
     rides: Path, run: Path, schedule: Schedule, lidar: Path | None = None, start: Path | None = None,
-    manner: Manner = Manner(), said: Callable[[float, str], None] = lambda share, text: None, scans: Path | None = None,
+    manner: Manner = Manner(), said: Said = unheard, scans: Path | None = None,
 ) -> None:  # fmt: skip
     """Train and leave RUN/last.pt and RUN/curve.csv. It starts from a LiDAR network, or from another checkpoint.
     `said` hears of the share of the time and the losses.
@@ -226,58 +225,16 @@ def fit(
     if start is not None:
         begin_with(net, start)
     net = net.to(memory_format=torch.channels_last)
-    mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(1 - 1 / AVERAGE_STEPS), use_buffers=True
-    )
     net.train()
     for part in manner.kept:
         kept = net.lidar.encoder() if part == "lidar" else getattr(net, part)
         kept.eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(parameters(net, schedule.rate, manner.slow), lr=schedule.rate, weight_decay=0.01)
-    run.mkdir(parents=True, exist_ok=True)
-    last, spent, steps = run / "last.pt", 0.0, 0
-    if last.exists():
-        state = torch.load(last)
-        net.load_state_dict(state["net"])
-        mean.load_state_dict(state["mean"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent, steps = state["spent"], state["steps"]
-    began = saved = time.monotonic()
-    log: list[list[float]] = []
-    for batch in batches(rides, schedule, steps, manner.shares, scans):
-        share = (spent + time.monotonic() - began) / (spent + schedule.seconds)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate_at(share) * group["factor"]
-        with torch.autocast("cpu", torch.bfloat16, enabled=manner.half):
-            losses = step(net, batch, steps % HONEST_EVERY == 0)
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        mean.update_parameters(net)
-        steps += 1
-        log.append([float(losses[name].detach()) for name in TERMS])
-        done = share >= 1.0
-        if steps % 20 == 0:
-            now = np.asarray(log).mean(axis=0)
-            log.clear()
-            said(share, " ".join(f"{name} {value:.2f}" for name, value in zip(TERMS, now, strict=True)))
-            with (run / "curve.csv").open("a") as file:
-                file.write(f"{steps},{steps * schedule.batch},{share:.3f}," + ",".join(f"{v:.4f}" for v in now) + "\n")
-        if done or time.monotonic() - saved > 60:
-            saved = time.monotonic()
-            state = {"net": net.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {
-                "size": net.size.name,
-                "use": net.use,
-                "spent": spent + saved - began,
-                "steps": steps,
-                "samples": steps * schedule.batch,
-            }
-            torch.save(state, run / "half.pt")
-            (run / "half.pt").rename(last)
-        if done:
-            return
+    run_loop(
+        net, parameters(net, schedule.rate, manner.slow), run, schedule,
+        lambda steps: batches(rides, schedule, steps, manner.shares, scans),
+        lambda batch, number: step(net, batch, number % HONEST_EVERY == 0), TERMS,
+        half=manner.half, beside={"size": net.size.name, "use": net.use}, said=said,
+    )  # fmt: skip
 
 
 def main() -> None:

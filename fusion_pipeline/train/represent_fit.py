@@ -25,8 +25,8 @@ from fusion_pipeline.arrays import Array
 from fusion_pipeline.metrics.retrieval import chance, ranks, recall, same_again
 from fusion_pipeline.train.captions import FACTS, SENSED, caption, holding, vocabulary
 from fusion_pipeline.train.features import Features, gathered, network
-from fusion_pipeline.train.fit import Schedule
 from fusion_pipeline.train.fusion import SIZES, FusionNet
+from fusion_pipeline.train.loop import Schedule
 from fusion_pipeline.train.represent import SceneHeads, Sharpness, joined, scene_loss, text_loss, thing_head, thing_loss
 from fusion_pipeline.train.text import TextNet, disturbed, export, parity, tokens_of
 

@@ -127,8 +127,8 @@ def _inside(points: Floats, box: Doubles) -> Array:
 def taught(weights: Path, folder: Path, run: Path, minutes: float, threads: int = 2) -> Path:
     """Train what looks at the LiDAR on `folder`, from `weights`; the checkpoint."""
     from fusion_pipeline.train.curriculum import LIDAR_ONLY
-    from fusion_pipeline.train.fit import Schedule
     from fusion_pipeline.train.fusion_fit import Manner, fit
+    from fusion_pipeline.train.loop import Schedule
     from fusion_pipeline.train.stored import has_bf16
 
     manner = Manner(threads, ("camera", "audio"), LIDAR_ONLY, 1.0, half=has_bf16())

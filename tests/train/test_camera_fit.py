@@ -12,9 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fusion_pipeline.encode.lookup import DEPTHS, FARTHEST_M, NEAREST_M, RAY  # noqa: E402
-from fusion_pipeline.train import camera_fit  # noqa: E402
-from fusion_pipeline.train.fit import Schedule  # noqa: E402
+from fusion_pipeline.train import camera_fit, loop  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, FusionNet  # noqa: E402
+from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.losses import class_loss, depth_loss  # noqa: E402
 from fusion_pipeline.train.rides import load, render, save  # noqa: E402
 from fusion_pipeline.train.senses import MARKS, Ground  # noqa: E402
@@ -67,7 +67,7 @@ def test_what_is_taught_is_what_the_ride_shows(rides: Path) -> None:
 
 def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks, heard = count(), []
-    monkeypatch.setattr(camera_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     store(FusionNet(BASE), tmp_path / "start.npz", 7)
     before = restored(tmp_path / "start.npz")[0].state_dict()
@@ -88,7 +88,7 @@ def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monk
 
 def test_without_rides_it_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"train\.rides"):
-        camera_fit.batches(tmp_path, 2, 0, 1)
+        next(camera_fit.batches(tmp_path, Schedule(1.0)))
 
 
 def test_a_picture_of_elsewhere_is_whole_but_out_of_place(rides: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fusion_pipeline.train import compare, fusion_fit  # noqa: E402
+from fusion_pipeline.train import compare, loop  # noqa: E402
 from fusion_pipeline.train.compare import VARIANTS, gflop_of  # noqa: E402
-from fusion_pipeline.train.fit import Schedule  # noqa: E402
 from fusion_pipeline.train.fusion import NANO, USE, FusionNet  # noqa: E402
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, parity  # noqa: E402
+from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
 from fusion_pipeline.train.stored import begin_with, store  # noqa: E402
 
@@ -54,7 +54,7 @@ def test_flops_are_those_of_convolutions() -> None:
 
 def test_a_table_of_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
-    monkeypatch.setattr(fusion_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(compare, "VARIANTS", {"gates and attention": USE, "concatenation": ("join",)})
     monkeypatch.setattr(compare, "Schedule", lambda seconds, batch, rate: Schedule(seconds, 2, rate, crop=(32, 32)))

@@ -15,10 +15,11 @@ from training_samples import RIDE, STREET, sample
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from fusion_pipeline.train import fit as fitting  # noqa: E402
+from fusion_pipeline.train import loop  # noqa: E402
 from fusion_pipeline.train.cache import save  # noqa: E402
 from fusion_pipeline.train.export import INPUTS, OUTPUTS, averaged, export, manifest  # noqa: E402
-from fusion_pipeline.train.fit import Schedule, batches, fit  # noqa: E402
+from fusion_pipeline.train.fit import batches, fit  # noqa: E402
+from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.losses import heat_loss  # noqa: E402
 from fusion_pipeline.train.model import CLASSES, LidarNet  # noqa: E402
 
@@ -42,7 +43,7 @@ def counted() -> Iterator[None]:
     ticks, threads = count(), torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
         patch.setattr(torch, "set_num_threads", lambda _: None)
         yield
     torch.set_num_threads(threads)

@@ -20,8 +20,7 @@ from fusion_pipeline.encode.lookup import UNSEEN  # noqa: E402
 from fusion_pipeline.encode.paint import paint  # noqa: E402
 from fusion_pipeline.manifest import Manifest  # noqa: E402
 from fusion_pipeline.operations import BevRasterize, Lookup  # noqa: E402
-from fusion_pipeline.train import fusion_fit  # noqa: E402
-from fusion_pipeline.train.fit import Schedule  # noqa: E402
+from fusion_pipeline.train import fusion_fit, loop  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, NANO, FusionNet, Seen, whole_place, with_paint  # noqa: E402
 from fusion_pipeline.train.fusion_export import (  # noqa: E402
     INPUTS,
@@ -33,6 +32,7 @@ from fusion_pipeline.train.fusion_export import (  # noqa: E402
     manifest,
     parity,
 )
+from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.losses import imitation_loss  # noqa: E402
 from fusion_pipeline.train.model import LIDAR  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
@@ -48,7 +48,7 @@ def counted() -> Iterator[None]:
     ticks, threads = count(), torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fusion_fit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
         patch.setattr(torch, "set_num_threads", lambda _: None)
         yield
     torch.set_num_threads(threads)
