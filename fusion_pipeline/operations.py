@@ -175,11 +175,16 @@ class Nms2d:
 
 @dataclass(frozen=True, slots=True)
 class NmsBev:
-    """Of boxes whose outlines from above overlap by more than `iou` the best stays; at most `top` in all."""
+    """Of boxes whose outlines from above overlap by more than `iou` the best stays; at most `top` in all.
+
+    With `sigmas` also of boxes of a class that lie one behind another, nearer than so many of the better one's
+    standard deviations of position and than its width to the side: a camera alone tells a thing at several depths.
+    """
 
     iou: float = 0.2
     across_classes: bool = True
     top: int = 128
+    sigmas: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from fusion_pipeline.arrays import Doubles, Ints
+from fusion_pipeline.arrays import Array, Doubles, Ints
 from fusion_pipeline.detect.work import Boxes2d
-from fusion_pipeline.geometry.boxes import nms_bev
+from fusion_pipeline.geometry.boxes import nms_bev, nms_sight
 from fusion_pipeline.messages import Boxes
 from fusion_pipeline.operations import Nms2d, NmsBev
 
@@ -25,16 +27,34 @@ def suppressed_2d(boxes: Boxes2d, options: Nms2d) -> Boxes2d:
 
 
 def suppressed_bev(boxes: Boxes, options: NmsBev) -> Boxes:
-    """The boxes whose outlines from above overlap no better one's by more than `options.iou`, best first."""
-    if len(boxes) == 0:
-        return boxes
+    """What `kept_bev` keeps of them."""
     rows = np.concatenate([boxes.centers_m, boxes.sizes_m, boxes.yaws_rad[:, None]], axis=1)
-    groups: list[Ints] = [np.arange(len(boxes))]
-    if not options.across_classes:
-        groups = [np.flatnonzero(boxes.labels == label) for label in np.unique(boxes.labels)]
-    kept = np.concatenate([group[nms_bev(rows[group], boxes.scores[group], options.iou)] for group in groups])
-    best = kept[np.argsort(-boxes.scores[kept], kind="stable")]
-    return boxes.take(best[: options.top])
+    return boxes.take(kept_bev(rows, boxes.std[:, :2], boxes.scores, boxes.labels, options))
+
+
+def kept_bev(rows: Array, std_m: Array, scores: Array, labels: Array, options: NmsBev) -> Ints:
+    """Of boxes (N, 7) those whose outlines from above overlap no better one's by more than `options.iou`, best first.
+
+    With `options.sigmas`, of those of a class that lie in one line of sight and may be one thing the best stays.
+    `std_m` (N, 2) are standard deviations of x and y.
+    """
+    kept: Ints = np.arange(len(rows))
+    groups = [kept] if options.across_classes else _of_classes(labels, kept)
+    kept = _joined(group[nms_bev(rows[group], scores[group], options.iou)] for group in groups)
+    if options.sigmas > 0:
+        kept = _joined(
+            group[nms_sight(rows[group], std_m[group], scores[group], options.sigmas)]
+            for group in _of_classes(labels, kept)
+        )
+    return kept[np.argsort(-scores[kept], kind="stable")][: options.top]
+
+
+def _joined(groups: Iterable[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *groups])
+
+
+def _of_classes(labels: Array, rows: Ints) -> list[Ints]:
+    return [rows[labels[rows] == label] for label in np.unique(labels[rows])]
 
 
 def _iou_2d(box: Doubles, others: Doubles) -> Doubles:

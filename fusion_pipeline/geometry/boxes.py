@@ -101,3 +101,24 @@ def nms_bev(boxes: Array, scores: Array, iou: float) -> Array:
         if keep[i]:
             keep[i + 1 :] &= overlap[i, i + 1 :] <= iou
     return np.asarray(order[keep], np.int64)
+
+
+def nms_sight(boxes: Array, std_m: Array, scores: Array, sigmas: float) -> Array:
+    """Rows of boxes (N, 7) of one class to keep, best score first: one thing told at several depths is told once.
+
+    None lies behind or before a better one by less than `sigmas` of that one's standard deviations `std_m` (N, 2) of x
+    and y, as seen from the origin, and at the same time beside it by less than that one's width.
+    """
+    order = np.argsort(-scores, kind="stable")
+    middles = np.asarray(boxes[order, :2], np.float64)
+    sight = middles / np.maximum(np.linalg.norm(middles, axis=1, keepdims=True), 1e-9)
+    reach = sigmas * np.hypot(*(sight * std_m[order]).T)
+    apart = middles[None] - middles[:, None]  # (better, other, 2)
+    along = np.abs((apart * sight[:, None]).sum(axis=2))
+    beside = np.abs(apart[..., 0] * sight[:, None, 1] - apart[..., 1] * sight[:, None, 0])
+    same = (along < reach[:, None]) & (beside < boxes[order, 4][:, None])
+    keep = np.ones(len(order), bool)
+    for i in range(len(order)):
+        if keep[i]:
+            keep[i + 1 :] &= ~same[i, i + 1 :]
+    return np.asarray(order[keep], np.int64)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fusion_pipeline.encode.lookup import camera_table
+from fusion_pipeline.train.drawing import Rides
 from fusion_pipeline.train.fusion import SIZES, FusionNet
 from fusion_pipeline.train.fusion_fit import NOTHING, RARE, TERMS, Manner
 from fusion_pipeline.train.loop import Said, Schedule, run_loop, unheard
@@ -29,6 +30,7 @@ from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.views import changed_view, drawn_lens
 
 USUAL = Manner()
+LOOK = 200  # batches after which the folder is looked at again
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # images, rays, classes, depths
 
 
@@ -44,19 +46,18 @@ def batches(rides: Path, schedule: Schedule, skip: int = 0) -> Iterator[Batch]:
     """Endless batches, prepared by a thread; rides that appear meanwhile are taken up. Raises FileNotFoundError without
     rides.
     """
-    if not any(rides.glob("???????.npz")):
-        raise FileNotFoundError(f"{rides} holds no rides; python -m fusion_pipeline.train.rides renders some")
+    rng, source = np.random.default_rng([schedule.seed, skip]), Rides(rides)
+    first = source.drawn(rng, LOOK * schedule.batch)
     ready: queue.Queue[Batch] = queue.Queue(8)
 
-    def work() -> None:
-        rng = np.random.default_rng([schedule.seed, skip])
+    def work(paths: list[Path]) -> None:
         while True:
-            there = sorted(rides.glob("???????.npz"))
-            for _ in range(200):
-                items = [seen(there[int(rng.integers(len(there)))], rng) for _ in range(schedule.batch)]
+            for k in range(0, len(paths), schedule.batch):
+                items = [seen(path, rng) for path in paths[k : k + schedule.batch]]
                 ready.put(tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True)))
+            paths = source.drawn(rng, LOOK * schedule.batch)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, args=(first,), daemon=True).start()
     while True:
         yield ready.get()
 

@@ -243,6 +243,7 @@ min_score = 0.3
 [[stages]]
 op = "nms_bev"
 iou = 0.2
+sigmas = 2.0
 
 [[stages]]
 op = "decode_sounds"

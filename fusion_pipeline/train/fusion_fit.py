@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train import cache
+from fusion_pipeline.train.drawing import Rides
 from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, drawn_mix, lesson, place
@@ -40,6 +41,7 @@ THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR f
 FOUND, REACH = 0.5, 8  # weight of boxes read off at peaks; cells to each side in which a thing's peak may lie
 FAINT = 0.05  # a peak that is lower than this is none
 HONEST_EVERY = 4  # steps
+LOOK = 400  # batches after which the folder of rides is looked at again
 LIDAR_RATE = 0.3  # of the learning rate: that part has been trained before
 TERMS = ("heat", "box", "segment", "depth", "event", "motion", "imitate", "honest")
 PARTS = ("lidar", "camera", "audio")  # that may be kept as they are; the head is none of them
@@ -85,14 +87,11 @@ def batches(
 
     Lessons with the LiDAR alone come from `scans`, a folder of `train/cache.py`, where it is given.
     """
-    if not any(rides.glob("???????.npz")):
-        raise FileNotFoundError(
-            f"{rides} holds no rides; fill it with python -m fusion_pipeline.train.rides {rides} 2000000 1000 1"
-        )
+    rng, raster, source = np.random.default_rng([schedule.seed, skip]), BevRaster(), Rides(rides)
+    first = source.drawn(rng, LOOK * schedule.batch)
     ready: queue.Queue[Batch] = queue.Queue(maxsize=6)
 
-    def work() -> None:
-        rng, raster = np.random.default_rng([schedule.seed, skip]), BevRaster()
+    def work(paths: list[Path]) -> None:
         lone: list[Path] = []
 
         def made(path: Path) -> Lesson:
@@ -103,13 +102,11 @@ def batches(
 
         while True:
             lone = sorted(scans.glob("???????.npz")) if scans is not None else []
-            there = sorted(rides.glob("???????.npz"))
-            order = rng.permutation(len(there))[: 400 * schedule.batch]  # then look again for new ones
-            for first in range(0, len(order) - schedule.batch + 1, schedule.batch):
-                chosen = order[first : first + schedule.batch]
-                ready.put(collated([made(there[i]) for i in chosen], schedule.crop))
+            for k in range(0, len(paths), schedule.batch):
+                ready.put(collated([made(path) for path in paths[k : k + schedule.batch]], schedule.crop))
+            paths = source.drawn(rng, LOOK * schedule.batch)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, args=(first,), daemon=True).start()
     while True:
         yield ready.get()
 

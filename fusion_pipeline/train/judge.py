@@ -16,14 +16,15 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.network import Network
+from fusion_pipeline.detect.nms import kept_bev
 from fusion_pipeline.detect.painter import without_camera
 from fusion_pipeline.encode.paint import paint as colour
 from fusion_pipeline.encode.points import BevRaster
-from fusion_pipeline.geometry.boxes import iou_bev, nms_bev
+from fusion_pipeline.geometry.boxes import iou_bev
 from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.metrics import centre_distance as distance
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, interval
-from fusion_pipeline.operations import DecodeCenter, RunOnnx
+from fusion_pipeline.operations import DecodeCenter, NmsBev, RunOnnx
 from fusion_pipeline.train.data import COLS, ROWS
 from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesson
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
@@ -57,6 +58,7 @@ class Judge:
         self._network = Network(model, threads=threads)
         stages = Manifest.beside(model).stages
         self._iou_weight = next((stage.iou_weight for stage in stages if isinstance(stage, DecodeCenter)), 0.0)
+        self._nms = next((stage for stage in stages if isinstance(stage, NmsBev)), NmsBev())
         runs = [(stage.fusion, stage.paint) for stage in stages if isinstance(stage, RunOnnx)]
         self._fusion = runs[0] if runs else ("hybrid", False)
         self._raster = BevRaster()
@@ -95,12 +97,12 @@ class Judge:
         scores *= out["iou"].astype(np.float64) ** self._iou_weight
         boxes = np.column_stack([rows[:, :6], np.arctan2(rows[:, 6], rows[:, 7]), rows[:, 8:10]])
         boxes[:, 2] += self._raster.ground_at(rows[:, :2].astype(np.float32))
-        keep = np.flatnonzero(scores > LEAST)
-        keep = keep[nms_bev(boxes[keep, :7], scores[keep], 0.2)]
+        std, labels = out["std"].astype(np.float64), out["labels"]
+        sure = np.flatnonzero(scores > LEAST)
+        keep = sure[kept_bev(boxes[sure, :7], std[sure, :2], scores[sure], labels[sure], self._nms)]
         logits = out.get("audio_events", np.full((8, 72), -30.0, np.float32)).astype(np.float64)
         events = 1 / (1 + np.exp(-logits))
-        return Found(boxes[keep], scores[keep], out["labels"][keep], out["std"][keep].astype(np.float64),
-                     out["attr"][keep].astype(np.float64), events)  # fmt: skip
+        return Found(boxes[keep], scores[keep], labels[keep], std[keep], out["attr"][keep].astype(np.float64), events)
 
 
 def held_out(folder: Path, count: int = HELD, advance: Progress = lambda n: None) -> list[Ride]:

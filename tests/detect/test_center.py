@@ -82,6 +82,20 @@ def test_of_overlapping_boxes_the_best_stays() -> None:
     assert len(suppressed_bev(Boxes.empty(), NmsBev())) == 0
 
 
+def test_a_thing_told_at_several_depths_is_told_once() -> None:
+    ahead = [(20.0, 0.0), (22.0, 0.2), (27.0, 0.0), (22.0, 3.0), (21.5, 0.0)]
+    boxes = boxes_at(ahead, [0.9, 0.8, 0.7, 0.6, 0.5], [0, 0, 0, 0, 1])
+    std = np.zeros((5, 8), np.float32)
+    std[:, 0] = 1.5  # metres along x, which is the line of sight
+    unsure = replace(boxes, std=std)
+    kept = suppressed_bev(unsure, NmsBev(iou=0.9, sigmas=2.0))
+    assert kept.centers_m[:, 0].tolist() == [20, 27, 22, 21.5], "not what is far behind, beside, or of another class"
+    assert len(suppressed_bev(unsure, NmsBev(iou=0.9))) == 5
+    sure = replace(boxes, std=np.full((5, 8), 0.1, np.float32))
+    assert len(suppressed_bev(sure, NmsBev(iou=0.9, sigmas=2.0))) == 5, "who sees two of them well keeps both"
+    assert len(suppressed_bev(boxes.take(np.zeros(0, np.int64)), NmsBev(sigmas=2.0))) == 0
+
+
 def test_suppression_in_pictures_equals_the_slow_way() -> None:
     random = np.random.default_rng(0)
     corner = random.uniform(0, 200, (80, 2))
