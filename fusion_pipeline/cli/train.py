@@ -105,22 +105,30 @@ def export(
     ] = None,
     all_round: Annotated[bool, typer.Option("--all-round", help="Look 51.2 m to every side, not only ahead.")] = False,
     cameras: Annotated[int, typer.Option("--cameras", help="The rig's first so many.", min=1, max=8)] = 1,
+    int8: Annotated[
+        Path | None,
+        typer.Option("--int8", help="Also write 8-bit for the CPU; ranges from this folder.", show_default=False),
+    ] = None,
 ) -> None:
     """Write a trained network as ONNX with its manifest, and say how far it is from the original.
 
     With --calibrate scores become chances and sigmas errors, on simulated moments rendered into that folder; without it
-    a calibration that is kept beside .npz weights is used.
+    a calibration that is kept beside .npz weights is used. With --int8 a second file, OUT_int8.onnx, computes in whole
+    numbers of 8 bits, a quarter faster on a CPU; judge it with `fusion eval` as the other.
     """
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.encode.grid import ALL_ROUND, FRONT
     from fusion_pipeline.train import calibrate
+    from fusion_pipeline.train import quantize as quantizing
     from fusion_pipeline.train.fusion_export import Form, manifest, parity
     from fusion_pipeline.train.fusion_export import export as write
     from fusion_pipeline.train.stored import restored
 
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint} does not exist; name the last.pt of a run of `fusion train`")
+    if int8 is not None and (cameras > 1 or all_round):
+        raise UserError("--int8 takes ranges from moments of one camera ahead; leave out --all-round and --cameras")
     network, samples = restored(checkpoint)
     form, found = Form(ALL_ROUND if all_round else FRONT, cameras), calibrate.calibration_of(checkpoint)
     if rides is not None:
@@ -130,6 +138,14 @@ def export(
     name = "fusion-" + ("surround" if all_round else network.size.name)
     out.with_suffix(".toml").write_text(manifest(out, samples, name, form), encoding="utf-8")
     typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found, form):.1e}")
+    if int8 is not None:
+        small = out.with_name(f"{out.stem}_int8.onnx")
+        with progress("moments rendered", quantizing.MOMENTS) as advance:
+            moments = calibrate.moments(int8, quantizing.MOMENTS, advance)
+        quantizing.quantize(out, small, moments)
+        text = manifest(small, samples, f"{name}-int8", form, whole=True)
+        small.with_suffix(".toml").write_text(text, encoding="utf-8")
+        typer.echo(f"{small}: 8-bit, {small.stat().st_size / out.stat().st_size:.0%} of the size")
 
 
 def adapt(

@@ -191,17 +191,18 @@ def parity(net: FusionNet, path: Path, calibration: Calibration = Calibration(),
     return worst
 
 
-def manifest(path: Path, samples: int, name: str = "fusion-base", form: Form = Form()) -> str:
-    """The manifest of an exported file, as TOML."""
+def manifest(path: Path, samples: int, name: str = "fusion-base", form: Form = Form(), whole: bool = False) -> str:
+    """The manifest of an exported file, as TOML; of one in whole numbers it says that, and that it is for the CPU."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     classes = ", ".join(f'"{label}"' for label in CLASSES)
     sounds = ", ".join(f'"{label}"' for label in LABELS)
+    numbers, requires = ("; 8-bit", '[requires]\nproviders = ["cpu"]\n\n') if whole else ("", "")
     field = "" if form.grid == FRONT else f"\nx_m = {list(form.grid.x_m)}\ny_m = {list(form.grid.y_m)}"
     return f"""# LiDAR, camera and sound in one network, any of them may be missing; simulated streets only.
 schema = 1
 name = "{name}"
 license = "Apache-2.0"
-description = "3-D boxes, velocities, sounds and what each sense gave; trained on {samples} simulated moments"
+description = "3-D boxes, velocities, sounds and what each sense gave; trained on {samples} simulated moments{numbers}"
 source = "fusion_pipeline.train, no real data"
 classes = [{classes}]
 
@@ -209,7 +210,7 @@ classes = [{classes}]
 path = "{path.name}"
 sha256 = "{digest}"
 
-[[stages]]
+{requires}[[stages]]
 op = "bev_raster"
 sweeps = 2{field}
 

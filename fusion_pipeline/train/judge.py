@@ -72,16 +72,9 @@ class Judge:
         """
         fusion, paint = (fusion, paint) if fusion else self._fusion
         paints = (paint or fusion == "early") and bool(mix[0] and mix[1])
-        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, paints=paints))
-        inputs = {
-            "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
-            "cam_bin": item.cam_bin, "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None],
-            "audio_level": item.level[None], "aud_lut": item.aud_lut, "aud_geo": item.aud_geo,
-            "aud_dir": item.aud_dir[None], "present": item.present[None],
-        }  # fmt: skip
-        given = {name: np.ascontiguousarray(inputs[name]) for name in self.names}
+        given, paint_rows = self.inputs(ride, mix, paints)
         if paints:
-            colour(given["lidar_bev"], item.paint_rows, self._network(given)["cam_seg"])
+            colour(given["lidar_bev"], paint_rows, self._network(given)["cam_seg"])
         if fusion == "early":
             given = without_camera(given)
         if fusion == "late":
@@ -90,6 +83,17 @@ class Judge:
         else:
             out = self._network(given)
         return self._decoded(out)
+
+    def inputs(self, ride: Ride, mix: Mix = (1, 1, 1), paints: bool = False) -> tuple[dict[str, Array], Array]:
+        """The network's inputs by name, and of which place of the picture each cell takes its paint."""
+        item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, paints=paints))
+        inputs = {
+            "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
+            "cam_bin": item.cam_bin, "cam_rays": item.cam_rays[None], "audio_srp": item.srp[None],
+            "audio_level": item.level[None], "aud_lut": item.aud_lut, "aud_geo": item.aud_geo,
+            "aud_dir": item.aud_dir[None], "present": item.present[None],
+        }  # fmt: skip
+        return {name: np.ascontiguousarray(inputs[name]) for name in self.names}, item.paint_rows
 
     def _decoded(self, out: Mapping[str, Array]) -> Found:
         rows = out["boxes"].astype(np.float64)

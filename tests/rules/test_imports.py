@@ -43,7 +43,7 @@ ALLOWED = {
 }  # fmt: skip
 HOMES: dict[str, tuple[str, ...]] = {
     "zmq": ("fusion_pipeline.transport", "fusion_pipeline.bench.transport"),  # the benchmark's baseline is plain pyzmq
-    "onnxruntime": ("fusion_pipeline.detect.network",),
+    "onnxruntime": ("fusion_pipeline.detect.network", "fusion_pipeline.train.quantize"),  # the second: its quantizer
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
     "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
