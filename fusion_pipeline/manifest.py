@@ -39,7 +39,8 @@ from fusion_pipeline.operations import Operation, OperationError, RunOnnx, build
 SCHEMA = 1
 PROVIDERS = ("cpu", "cuda", "tensorrt")
 SHIPPED = Path(__file__).resolve().parent / "models"
-DEFAULT_MODEL = SHIPPED / "fusion_base.onnx"
+DEFAULT_MODEL = SHIPPED / "fusion_base.onnx"  # on any provider
+CPU_MODEL = SHIPPED / "fusion_base_int8.onnx"  # the same in whole numbers of 8 bits
 _KEYS = ("schema", "name", "license", "description", "source", "classes", "files", "requires", "stages")
 
 

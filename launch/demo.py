@@ -6,7 +6,7 @@ from pathlib import Path
 
 from calibration import rig
 from fusion_pipeline.graph import Graph, Process
-from fusion_pipeline.manifest import DEFAULT_MODEL
+from fusion_pipeline.manifest import CPU_MODEL
 from nodes.aligner import Aligner, AlignerConfig
 from nodes.detector import Detector, DetectorConfig
 from nodes.picture import Picture, PictureConfig
@@ -28,7 +28,7 @@ SENSORS = ("lidar/top", "camera/front", "audio/roof", "ego/odometry")
 
 
 def graph(
-    model: Path = DEFAULT_MODEL,
+    model: Path = CPU_MODEL,
     seed: int = 7,
     scenario: str = "city_street",
     threads: int = 1,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fusion_pipeline.graph import Graph, Process
-from fusion_pipeline.manifest import DEFAULT_MODEL
+from fusion_pipeline.manifest import CPU_MODEL
 from nodes.aligner import Aligner, AlignerConfig
 from nodes.detector import Detector, DetectorConfig
 from nodes.picture import Picture, PictureConfig
@@ -24,7 +24,7 @@ def graph(
     log: Path,
     rig: Path,
     topics: tuple[str, ...],
-    model: Path = DEFAULT_MODEL,
+    model: Path = CPU_MODEL,
     rate: float = 0.0,
     out: Path | None = None,
     threads: int = 1,

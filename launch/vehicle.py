@@ -10,7 +10,7 @@ from pathlib import Path
 
 from calibration import rig
 from fusion_pipeline.graph import Graph, Process
-from fusion_pipeline.manifest import DEFAULT_MODEL
+from fusion_pipeline.manifest import CPU_MODEL
 from fusion_pipeline.sensors.camera import CameraConfig
 from fusion_pipeline.sensors.microphone import MicrophoneConfig
 from fusion_pipeline.sensors.velodyne import VelodyneConfig
@@ -23,7 +23,7 @@ from nodes.recorder import Recorder, RecorderConfig
 from nodes.tracker import Tracker, TrackerConfig
 
 RIG = rig("demo")
-MODEL = DEFAULT_MODEL
+MODEL = CPU_MODEL  # for providers=("cuda",) take DEFAULT_MODEL of the same module
 
 graph = Graph(
     (

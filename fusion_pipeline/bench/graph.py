@@ -22,7 +22,7 @@ from fusion_pipeline.bench.faults import fault_figures
 from fusion_pipeline.bench.report import Figure
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.graph import LAUNCH_FILES, Graph, load_graph
-from fusion_pipeline.manifest import DEFAULT_MODEL, SHIPPED
+from fusion_pipeline.manifest import CPU_MODEL, SHIPPED
 from fusion_pipeline.messages import Health, Message, Tracks
 from fusion_pipeline.node import Source, Stage
 from fusion_pipeline.supervisor import Supervisor
@@ -65,7 +65,7 @@ class Arrivals:
         return sum(count.total for count in counts if count.topic in ("set", "detections", "tracks", "lidar/top"))
 
 
-def live_graph(folder: Path, threads: int = 2, model: Path = DEFAULT_MODEL) -> tuple[Graph, str]:
+def live_graph(folder: Path, threads: int = 2, model: Path = CPU_MODEL) -> tuple[Graph, str]:
     """The graph to measure, and what feeds it; the rig's file is written into `folder`."""
     drive = Path(os.environ.get("FUSION_DATA", "")) / DRIVE
     if "FUSION_DATA" in os.environ and drive.is_dir():

@@ -82,7 +82,7 @@ def replay(
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
     from fusion_pipeline.logs.reader import open_log
-    from fusion_pipeline.manifest import DEFAULT_MODEL
+    from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.metrics.likeness import tolerances_of
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
@@ -114,7 +114,7 @@ def replay(
         log=log,
         rig=rig,
         topics=chosen,
-        model=model or DEFAULT_MODEL,
+        model=model or CPU_MODEL,
         rate=_rate(rate),
         out=out,
         threads=threads,

@@ -30,7 +30,7 @@ from fusion_pipeline.encode.lookup import MAP, rig_tables
 from fusion_pipeline.encode.paint import PICTURED
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.encode.sweeps import Sweeps
-from fusion_pipeline.manifest import Manifest, ManifestError
+from fusion_pipeline.manifest import DEFAULT_MODEL, Manifest, ManifestError
 from fusion_pipeline.messages import (
     AudioChunk,
     CameraFrame,
@@ -105,7 +105,10 @@ class Inference:
         manifest = Manifest.beside(model)
         for name in providers:
             if name not in manifest.requires.providers:
-                raise ProviderError(f"{manifest.name} runs on {', '.join(manifest.requires.providers)}, not on {name}")
+                raise ProviderError(
+                    f"{manifest.name} runs on {', '.join(manifest.requires.providers)}, not on {name}; ask for it, or "
+                    f"take another model, such as {DEFAULT_MODEL}"
+                )
         cv2.setNumThreads(threads)
         networks = {
             key: Network(Path(file.path), tuple(providers), threads, allow_fallback)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusion_pipeline.bench.network import median_ms
+from fusion_pipeline.bench.network import in_turn_ms
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, export, manifest
@@ -100,16 +100,13 @@ def judged(checkpoint: Path, name: str, cache: Path, count: int) -> Row:
     )  # fmt: skip
 
 
-def in_turn(run: Path, names: Sequence[str], rounds: int = 8) -> dict[str, float]:
+def in_turn(run: Path, names: Sequence[str], seconds: float = 2.0) -> dict[str, float]:
     """Median milliseconds of a run of each variant's file at one thread; one after the other, so that a machine that
     slows down slows all of them.
     """
     networks = {name: Network(_folder(run, name) / "fusion.onnx", threads=1) for name in names}
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for name, network in networks.items():
-            times[name].append(median_ms(network, 0.0)[0])
-    return {name: float(np.median(values)) for name, values in times.items()}
+    times = np.median(in_turn_ms(list(networks.values()), seconds), axis=0)
+    return {name: float(value) for name, value in zip(networks, times, strict=True)}
 
 
 def _folder(run: Path, name: str) -> Path:

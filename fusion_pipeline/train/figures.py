@@ -17,6 +17,7 @@ from fusion_pipeline.rig import Rig
 from fusion_pipeline.train import figure_charts, represent_figures, street, warning
 from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
 from fusion_pipeline.train.judge import (
+    CLASSES,
     FAR_M,
     HELD_SEED,
     NAMES,
@@ -32,6 +33,7 @@ from fusion_pipeline.train.judge import (
     judged_scores,
     leave_one_out,
     mean_ap,
+    pictured_iou,
     scene_of,
     siren_azimuths,
     wanted,
@@ -170,6 +172,10 @@ def _honesty(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[
     mean = 100 * float(covered.mean())
     yield Figure("errors within one sigma, mean over 8 columns", mean, "%", "63 to 73", 63 <= mean <= 73, note=said)
     yield from _blind_honesty(moments, by_mix[CAMERA])
+    if by_mix[CAMERA][0].pictured.size:
+        shown = 100 * pictured_iou(moments, by_mix[CAMERA])
+        parts = ", ".join(f"{name} {value:.0f}" for name, value in zip(CLASSES, shown, strict=False))
+        yield Figure("what each part of the picture shows, mean IoU", float(shown.mean()), "%", note=parts)
 
 
 def _blind_honesty(moments: Sequence[Ride], found: Sequence[Found]) -> Iterator[Figure]:

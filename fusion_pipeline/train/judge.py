@@ -49,6 +49,7 @@ class Found:
     std: Doubles  # (N, 8)
     attr: Doubles  # (N, 3)
     events: Doubles  # (8, 72) 0 to 1
+    pictured: Array  # (24, 80) class in each part of the picture, 5: none; (0, 0) where the network says nothing of it
 
 
 class Judge:
@@ -106,7 +107,9 @@ class Judge:
         keep = sure[kept_bev(boxes[sure, :7], std[sure, :2], scores[sure], labels[sure], self._nms)]
         logits = out.get("audio_events", np.full((8, 72), -30.0, np.float32)).astype(np.float64)
         events = 1 / (1 + np.exp(-logits))
-        return Found(boxes[keep], scores[keep], labels[keep], std[keep], out["attr"][keep].astype(np.float64), events)
+        pictured = out["cam_seg"][0].argmax(axis=0) if "cam_seg" in out else np.zeros((0, 0), np.int64)
+        return Found(boxes[keep], scores[keep], labels[keep], std[keep], out["attr"][keep].astype(np.float64), events,
+                     pictured)  # fmt: skip
 
 
 def held_out(folder: Path, count: int = HELD, advance: Progress = lambda n: None) -> list[Ride]:
@@ -173,6 +176,13 @@ def mean_ap(rides: Sequence[Ride], found: Sequence[Found], far_m: float = 2.0, m
         for label in range(4)
     ]
     return float(np.nanmean(values))
+
+
+def pictured_iou(rides: Sequence[Ride], found: Sequence[Found]) -> Doubles:
+    """(4,) intersection over union of the parts of the pictures that show car, truck, pedestrian and two-wheeler."""
+    true, said = np.stack([ride.classes for ride in rides]), np.stack([out.pictured for out in found])
+    both = [((true == k) & (said == k)).sum() / max(((true == k) | (said == k)).sum(), 1) for k in range(4)]
+    return np.asarray(both, np.float64)
 
 
 def leave_one_out(rides: Sequence[Ride], by_mix: dict[tuple[int, int, int], list[Found]]) -> tuple[Doubles, Doubles]:
