@@ -18,7 +18,8 @@ from fusion_pipeline.train.fusion import NANO, USE, FusionNet  # noqa: E402
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, parity  # noqa: E402
 from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
-from fusion_pipeline.train.stored import begin_with, store  # noqa: E402
+from fusion_pipeline.train.stored import begin_with  # noqa: E402
+from fusion_pipeline.train.weights import SHIPPED_WEIGHTS  # noqa: E402
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -62,9 +63,7 @@ def test_a_table_of_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rides.mkdir()
     for seed in range(2):
         save(render(2_000_000 + seed), rides / f"{2_000_000 + seed:07d}.npz")
-    start = tmp_path / "start.npz"
-    store(FusionNet().eval(), start, 0)
-    arguments = [str(rides), str(run), "--from", str(start), "--seconds", "9", "--moments", "2"]
+    arguments = [str(rides), str(run), "--from", str(SHIPPED_WEIGHTS), "--seconds", "9", "--moments", "2"]
     monkeypatch.setattr(sys, "argv", ["compare", *arguments])
     compare.main()
     lines = (run / "compare.md").read_text(encoding="utf-8").splitlines()
