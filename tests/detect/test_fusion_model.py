@@ -12,8 +12,9 @@ from calibration import rig
 from fusion_pipeline.align import Aligner
 from fusion_pipeline.align.config import AlignerConfig, Stream
 from fusion_pipeline.detect.inference import Inference
+from fusion_pipeline.detect.providers import ProviderError
 from fusion_pipeline.geometry.boxes import iou_bev
-from fusion_pipeline.manifest import DEFAULT_MODEL
+from fusion_pipeline.manifest import CPU_MODEL, DEFAULT_MODEL
 from fusion_pipeline.messages import Detections, SensorSet, Tracks
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.world.ring_street import ring_street
@@ -51,9 +52,9 @@ def rows(found: Detections | Tracks) -> np.ndarray[tuple[int, ...], np.dtype[np.
     return np.column_stack([boxes.centers_m, boxes.sizes_m, boxes.yaws_rad]).astype(np.float64)
 
 
-@pytest.fixture(scope="module")
-def inference() -> Inference:
-    return Inference.load(DEFAULT_MODEL, RIG)
+@pytest.fixture(scope="module", params=(DEFAULT_MODEL, CPU_MODEL), ids=("floating point", "8-bit"))
+def inference(request: pytest.FixtureRequest) -> Inference:
+    return Inference.load(request.param, RIG)
 
 
 def test_it_finds_what_is_there(inference: Inference) -> None:
@@ -134,9 +135,31 @@ def test_sound_alone_claims_no_boxes_and_nothing_at_all_nothing(inference: Infer
     assert nothing.sounds == ()
 
 
-def test_the_same_sets_give_the_same_detections() -> None:
+def test_whole_numbers_find_what_floating_point_finds() -> None:
     sets, _ = street()
-    one, two = (Inference.load(DEFAULT_MODEL, RIG) for _ in range(2))
+    exact, whole = (Inference.load(model, RIG) for model in (DEFAULT_MODEL, CPU_MODEL))
+    away, scores = [], []
+    for item in sets[3:]:
+        one, other = exact(item), whole(item)
+        gaps = np.linalg.norm(rows(one)[:, None, :2] - rows(other)[None, :, :2], axis=2)
+        sure = one.boxes.scores > 0.6
+        assert sure.any()
+        away += list(gaps.min(axis=1)[sure])
+        scores += list(np.abs(one.boxes.scores - other.boxes.scores[gaps.argmin(axis=1)])[sure])
+    assert np.median(away) < 0.05
+    assert np.mean(np.asarray(away) < 0.5) > 0.95
+    assert np.median(scores) < 0.03
+
+
+def test_whole_numbers_are_for_the_cpu() -> None:
+    with pytest.raises(ProviderError, match=r"runs on cpu, not on cuda.*fusion_base\.onnx"):
+        Inference.load(CPU_MODEL, RIG, providers=("cuda",))
+
+
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, CPU_MODEL], ids=("floating point", "8-bit"))
+def test_the_same_sets_give_the_same_detections(model: Path) -> None:
+    sets, _ = street()
+    one, two = (Inference.load(model, RIG) for _ in range(2))
     for item in sets[:6]:
         a, b = one(item), two(item)
         assert a.boxes.centers_m.tobytes() == b.boxes.centers_m.tobytes()
