@@ -19,7 +19,7 @@ from fusion_pipeline.fleet.job import Row, Task
 from fusion_pipeline.fleet.jobs import replay
 from fusion_pipeline.fleet.run import engine_of
 from fusion_pipeline.fleet.run import run as run_fleet
-from fusion_pipeline.manifest import DEFAULT_MODEL, SHIPPED
+from fusion_pipeline.manifest import CPU_MODEL, SHIPPED
 
 JOB = "fusion_pipeline.bench.fleet:watched"
 PID = "pid"
@@ -49,7 +49,7 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
         folder = Path(name)
         logs = _logs(folder, 4 if quick else 16, 0.3 if quick else 3.0)
         # A network that takes most of the time, as in use; the small one where only the parts are to be tried.
-        model = SHIPPED / "lidar_bev.onnx" if quick else DEFAULT_MODEL
+        model = SHIPPED / "lidar_bev.onnx" if quick else CPU_MODEL
         (folder / "warm").mkdir()
         list(
             replay(Task(logs[0], folder / "warm", {"model": str(model)}))

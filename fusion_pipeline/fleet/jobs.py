@@ -94,7 +94,7 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     """The graph of `fusion replay` in this process, which gives the same lines as one of several does."""
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
     from fusion_pipeline.inline import run_inline
-    from fusion_pipeline.manifest import DEFAULT_MODEL
+    from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.messages import Tracks
     from fusion_pipeline.rig import to_toml
 
@@ -104,7 +104,7 @@ def _replayed(task: Task) -> Iterator[Tracks]:
         rig.write_text(to_toml(log.rig), encoding="utf-8")
     graph = load_graph(
         LAUNCH_FILES / "replay.py", log=task.log, rig=rig, topics=log.topics, out=folder / SETS,
-        model=Path(task.option("model", str(DEFAULT_MODEL))), threads=int(_number(task, "threads", 1)),
+        model=Path(task.option("model", str(CPU_MODEL))), threads=int(_number(task, "threads", 1)),
     )  # fmt: skip
     graph = graph.with_overrides(f"{name}={value}" for name, value in task.options.items() if "." in name)
     tracks: list[Tracks] = []
