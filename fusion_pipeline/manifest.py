@@ -40,7 +40,8 @@ SCHEMA = 1
 PROVIDERS = ("cpu", "cuda", "tensorrt")
 SHIPPED = Path(__file__).resolve().parent / "models"
 DEFAULT_MODEL = SHIPPED / "fusion_base.onnx"  # on any provider
-CPU_MODEL = SHIPPED / "fusion_base_int8.onnx"  # the same in whole numbers of 8 bits
+WHOLE = "_int8"  # ends the name of a file that computes in whole numbers what the file without it does
+CPU_MODEL = DEFAULT_MODEL.with_stem(DEFAULT_MODEL.stem + WHOLE)
 _KEYS = ("schema", "name", "license", "description", "source", "classes", "files", "requires", "stages")
 
 

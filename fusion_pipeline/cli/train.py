@@ -119,6 +119,7 @@ def export(
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.encode.grid import ALL_ROUND, FRONT
+    from fusion_pipeline.manifest import WHOLE
     from fusion_pipeline.train import calibrate
     from fusion_pipeline.train import quantize as quantizing
     from fusion_pipeline.train.fusion_export import Form, manifest, parity
@@ -139,7 +140,7 @@ def export(
     out.with_suffix(".toml").write_text(manifest(out, samples, name, form), encoding="utf-8")
     typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found, form):.1e}")
     if int8 is not None:
-        small = out.with_name(f"{out.stem}_int8.onnx")
+        small = out.with_stem(out.stem + WHOLE)
         with progress("moments rendered", quantizing.MOMENTS) as advance:
             moments = calibrate.moments(int8, quantizing.MOMENTS, advance)
         quantizing.quantize(out, small, moments)
