@@ -128,13 +128,14 @@ def export(
 
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint} does not exist; name the last.pt of a run of `fusion train`")
-    if int8 is not None and (cameras > 1 or all_round):
-        raise UserError("--int8 takes ranges from moments of one camera ahead; leave out --all-round and --cameras")
+    if (int8 or rides) is not None and cameras != (4 if all_round else 1):
+        raise UserError("--calibrate and --int8 take moments of one camera ahead, or with --all-round of --cameras 4")
     network, samples = restored(checkpoint)
     form, found = Form(ALL_ROUND if all_round else FRONT, cameras), calibrate.calibration_of(checkpoint)
     if rides is not None:
         with progress("calibrating", calibrate.COUNT) as advance:
-            found = calibrate.calibrated(network, out, calibrate.moments(rides, advance=advance))
+            moments = calibrate.moments(rides, calibrate.COUNT, advance, all_round)
+        found = calibrate.calibrated(network, out, moments, form)
     write(network, out, found, form)
     name = "fusion-" + ("surround" if all_round else network.size.name)
     out.with_suffix(".toml").write_text(manifest(out, samples, name, form), encoding="utf-8")
@@ -142,7 +143,7 @@ def export(
     if int8 is not None:
         small = out.with_stem(out.stem + WHOLE)
         with progress("moments rendered", quantizing.MOMENTS) as advance:
-            moments = calibrate.moments(int8, quantizing.MOMENTS, advance)
+            moments = calibrate.moments(int8, quantizing.MOMENTS, advance, all_round)
         quantizing.quantize(out, small, moments)
         text = manifest(small, samples, f"{name}-int8", form, whole=True)
         small.with_suffix(".toml").write_text(text, encoding="utf-8")

@@ -58,4 +58,6 @@ def evaluated(
                            looked=lambda rides, found: seen.append(Seen(rides, found)),
                            charted=charts.append)  # fmt: skip
     about = f"{extent.moments} held-out moments, {extent.drives} drives, {robust} moments under each corruption"
+    if seen[0].rides[0].others:
+        about = f"{extent.moments} held-out moments of a rig with cameras to four sides"
     return outcome(model, "simulated", about, {"simulated": rows}, charts), seen[0]

@@ -19,37 +19,35 @@ import numpy as np
 
 from fusion_pipeline.metrics.calibration import sigma_factors, temperature
 from fusion_pipeline.train.fusion import FusionNet
-from fusion_pipeline.train.fusion_export import Calibration, export, manifest, parity
-from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores
-from fusion_pipeline.train.rides import Ride, fill, load
+from fusion_pipeline.train.fusion_export import Calibration, Form, export, manifest, parity
+from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores, kept
+from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.train.stored import restored, store
 
 FIRST_SEED, COUNT = 2_980_000, 160
+AHEAD = Form()
 MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 1, 0), (1, 0, 0))
 BLIND: tuple[Mix, ...] = ((0, 1, 0), (0, 1, 1))  # without a LiDAR errors are others, and so is what a score means
 LEAST = 50  # errors that sigmas are made of; with fewer they stay those with a LiDAR
 
 
-def moments(folder: Path, count: int = COUNT, advance: Progress = lambda n: None) -> list[Ride]:
-    """Rides for calibration alone, rendered where they are not there yet."""
-    out = []
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        fill(folder, seed, 1, 1)
-        out.append(load(folder / f"{seed:07d}.npz"))
-        advance(1)
-    return out
+def moments(
+    folder: Path, count: int = COUNT, advance: Progress = lambda n: None, around: bool = False
+) -> list[Ride]:  # fmt: skip
+    """Rides for calibration alone; see `judge.kept`."""
+    return list(kept(folder, FIRST_SEED, count, advance, around))
 
 
-def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride]) -> Calibration:
+def calibrated(net: FusionNet, path: Path, rides: Sequence[Ride], form: Form = AHEAD) -> Calibration:
     """Export, judge, fit, and export again: the calibration that is now in `path`."""
-    export(net, path)
-    path.with_suffix(".toml").write_text(manifest(path, 0), encoding="utf-8")
+    export(net, path, form=form)
+    path.with_suffix(".toml").write_text(manifest(path, 0, form=form), encoding="utf-8")
     judge = Judge(path)
     with_lidar = _fitted(judge, rides, MIXES, Calibration())
     blind = _fitted(judge, rides, BLIND, with_lidar)
     # Most things stand, so that a speed of nothing is mostly right; but it is not known, and must not look so.
     found = replace(with_lidar, blind=replace(blind, sigmas=(*blind.sigmas[:-1], 1.0)))
-    export(net, path, found)
+    export(net, path, found, form)
     return found
 
 

@@ -15,6 +15,7 @@ from fusion_pipeline.metrics.charts import Chart
 from fusion_pipeline.operations import DecodeSounds
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.train import figure_charts, represent_figures, street, warning
+from fusion_pipeline.train.around import SIDES, on_side
 from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
 from fusion_pipeline.train.judge import (
     CLASSES,
@@ -73,15 +74,19 @@ def figures(
     """All of them; `drives` drives of the rig at `model_rig` are followed and listened to, `robust` moments go through
     every corruption.
     """
-    judge, moments = Judge(model, threads), held_out(folder, rides, advance)
+    judge = Judge(model, threads)
+    moments = held_out(folder, rides, advance, judge.around)
     by_mix = all_subsets(judge, moments, advance)
     looked(moments, by_mix[FULL])
     for chart in figure_charts.cars(moments, {mix: by_mix[mix] for mix in (FULL, LIDAR, CAMERA)}):
         charted(chart)
+    ways = _sides(moments, by_mix) if judge.around else _modes(moments, by_mix[LIDAR], judge, advance)
     rows = (
-        *_accuracy(moments, by_mix), *_modes(moments, by_mix[LIDAR], judge, advance),
-        *_missing(moments, by_mix, charted), *_honesty(moments, by_mix, charted), *_sounds(moments, by_mix[FULL]),
+        *_accuracy(moments, by_mix), *ways, *_missing(moments, by_mix, charted), *_honesty(moments, by_mix, charted),
+        *_sounds(moments, by_mix[FULL]),
     )  # fmt: skip
+    if judge.around:  # drives and corruptions are those of a rig with one camera
+        return rows
     text = model.with_name(f"{model.stem}_text.onnx")  # without words nobody trained the vectors
     if text.is_file():
         rows += represent_figures.figures(model, text, moments, advance, threads)
@@ -135,6 +140,19 @@ def _missing(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[
     own = [mean_ap(moments, found, 2.0, mix) for mix, found in by_mix.items()]
     yield Figure("the same, counting for each subset only what its senses can see", float(np.mean(own)) / full, "",
                  note="without LiDAR what fills 40 pixels; sound alone names no box and counts as 0")  # fmt: skip
+
+
+def _sides(moments: Sequence[Ride], by_mix: By) -> Iterator[Figure]:
+    """Of an all-round network, how well it does where."""
+    for side, name in enumerate(SIDES):
+        cars, means = {}, {}
+        for mix in (FULL, LIDAR, CAMERA):
+            parts = [on_side(ride, out, side) for ride, out in zip(moments, by_mix[mix], strict=True)]
+            rides, found = [ride for ride, _ in parts], [out for _, out in parts]
+            cars[mix], means[mix] = car_ap(rides, found), mean_ap(rides, found)
+        yield Figure(f"{name}: cars, BEV AP@0.7, R40, all senses", cars[FULL], "", "", None, cars[LIDAR], "LiDAR alone",
+                     f"mAP at 2 m: all senses {means[FULL]:.1f}, LiDAR alone {means[LIDAR]:.1f}, cameras alone "
+                     f"{means[CAMERA]:.1f}", n=_seen(rides, 0))  # fmt: skip
 
 
 def _modes(

@@ -28,9 +28,9 @@ POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
 WAY = 6  # numbers of a ray that say where from and where to
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
-NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64))
+NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=16, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64),
+            timed=32, use=("gates",))  # fmt: skip
 SIZES = {size.name: size for size in (BASE, NANO)}
-USE = ("gates", "attention")  # how the senses meet; `train/compare.py` tries others
 _ABSENT = 1e4
 
 
@@ -115,6 +115,12 @@ class Attention(nn.Module):
         return functional.interpolate(out, scale_factor=float(POOL), mode="nearest")
 
 
+def _softmax(x: Tensor) -> Tensor:
+    """Over the second dimension, which ONNX Runtime would turn to the end and back again for it."""
+    height = torch.exp(x - x.amax(1, keepdim=True))
+    return height / height.sum(1, keepdim=True)
+
+
 def _for_those(
     there: Tensor, training: bool, part: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, widths: tuple[int, int]
 ) -> tuple[Tensor, ...]:
@@ -131,13 +137,13 @@ def _for_those(
 
 
 class FusionNet(nn.Module):
-    """All of it. `use` may switch parts off, for comparison: "gates" or "join" (concatenation) or neither (the mean),
+    """All of it. `use`, otherwise than is usual for the size: "gates" or "join" (concatenation) or neither (the mean),
     and "attention".
     """
 
-    def __init__(self, size: Size = BASE, use: tuple[str, ...] = USE) -> None:
+    def __init__(self, size: Size = BASE, use: tuple[str, ...] | None = None) -> None:
         super().__init__()
-        self.size, self.use = size, use
+        self.size, self.use = size, size.use if use is None else use
         width, both = size.coarse, size.coarse + size.trunk
         self.lidar, self.camera, self.audio = LidarNet(size), CameraNet(size.camera), AudioNet()
         self.look, self.far = nn.Linear(3 * SEEN, width), nn.Linear(3 + 4, width, bias=False)
@@ -148,7 +154,7 @@ class FusionNet(nn.Module):
         self.lift_audio = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
         self.votes = nn.ModuleList(nn.Conv2d(width, 16, 1) for _ in range(SENSES))
         self.gate = nn.Conv2d(16, SENSES, 1)
-        if "join" in use:  # begins as a weighted mean
+        if "join" in self.use:  # begins as a weighted mean
             self.join = nn.Conv2d(SENSES * width, width, 1)
             with torch.no_grad():
                 parts = [share * torch.eye(width) for share in (0.8, 0.15, 0.05)]
@@ -230,7 +236,7 @@ class FusionNet(nn.Module):
         asked = sum(vote(grid) for vote, grid in zip(self.votes, grids, strict=True))
         open_ = torch.cat([there[:, 0:1].expand_as(felt.seen), there[:, 1:2] * felt.seen,
                            there[:, 2:3].expand_as(felt.seen)], 1)  # fmt: skip
-        gates = torch.softmax(self.gate(functional.relu(asked)) + (open_ - 1.0) * _ABSENT, 1) * open_
+        gates = _softmax(self.gate(functional.relu(asked)) + (open_ - 1.0) * _ABSENT) * open_
         if "gates" not in self.use:
             gates = open_ / open_.sum(1, keepdim=True).clamp(min=1.0)
         if "join" in self.use:

@@ -33,7 +33,7 @@ OUTPUTS = ("scores", "labels", "boxes", "iou", "std", "attr", "obj_emb", "audio_
 
 
 IOU_WEIGHT = 0.3
-TIMED = 64  # of the 128 peaks, the surest, are told how fast they go; no street holds more
+NO_PEAK = -30.0  # logit of a part of the heat map that has a higher one beside it
 SIREN_SCORE = 0.25  # nine of ten announced are there on drives that no figure is made of
 
 
@@ -86,9 +86,9 @@ class ExportedFusion(nn.Module):
         )  # fmt: skip
         felt = net.feel(seen)
         logits, trunk, coarse, gates = net.meet(felt, seen)
-        heat = torch.sigmoid(logits)
-        peak = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat).float()
-        scores, index = torch.topk(peak.reshape(-1), PEAKS)
+        peaks = torch.where(functional.max_pool2d(logits, 3, 1, 1) == logits, logits, logits.new_tensor(NO_PEAK))
+        heights, index = torch.topk(peaks.reshape(-1), PEAKS)
+        scores = torch.sigmoid(heights)
         grid = self.form.grid
         rows, cols = grid.shape
         labels = torch.div(index, rows * cols, rounding_mode="trunc")
@@ -102,7 +102,8 @@ class ExportedFusion(nn.Module):
         raw = net.lidar.box(both)
         boxes = net.lidar.decode(raw, row, col, labels, (grid.x_m[0], grid.y_m[0]))
         std = torch.exp(raw[:, 11:19].clamp(-5, 3))
-        moves = net.motion(lidar_bev, torch.zeros_like(row[:TIMED]), row[:TIMED], col[:TIMED])
+        timed = net.size.timed
+        moves = net.motion(lidar_bev, torch.zeros_like(row[:timed]), row[:timed], col[:timed])
         boxes, std = driven(boxes, std, rest_unknown(moves, PEAKS), seen.present[0, 3:4])
         width = net.size.coarse
         evidence = torch.stack([part.reshape(width, -1).index_select(1, half) for part in felt.grids]).permute(2, 0, 1)

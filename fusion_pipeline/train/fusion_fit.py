@@ -24,7 +24,7 @@ from torch.nn import functional
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train import cache
 from fusion_pipeline.train.drawing import Rides
-from fusion_pipeline.train.fusion import SIZES, USE, FusionNet, Seen, place_of
+from fusion_pipeline.train.fusion import SIZES, FusionNet, Seen, place_of
 from fusion_pipeline.train.honest import HONEST, honest_loss
 from fusion_pipeline.train.lessons import SHARES, Lesson, Options, drawn_mix, lesson, place
 from fusion_pipeline.train.loop import Said, Schedule, run_loop, unheard
@@ -203,7 +203,7 @@ class Manner:
     slow: float = LIDAR_RATE
     size: str = "base"  # of fusion.SIZES
     half: bool = False  # bfloat16: twice as fast where the processor has units for it
-    use: tuple[str, ...] = USE  # how the senses meet
+    use: tuple[str, ...] | None = None  # how the senses meet, otherwise than is usual for the size
 
 
 def fit(

@@ -18,13 +18,15 @@ from fusion_pipeline.detect.late import fused_late, senses_apart
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.detect.nms import kept_bev
 from fusion_pipeline.detect.painter import without_camera
+from fusion_pipeline.encode.grid import ALL_ROUND, FRONT, BevGrid
 from fusion_pipeline.encode.paint import paint as colour
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.boxes import iou_bev
 from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.metrics import centre_distance as distance
 from fusion_pipeline.metrics.kitti import MODERATE, Frame, average_precision, interval
-from fusion_pipeline.operations import DecodeCenter, NmsBev, RunOnnx
+from fusion_pipeline.operations import DecodeCenter, ImageResize, NmsBev, RunOnnx
+from fusion_pipeline.train import around as all_round
 from fusion_pipeline.train.data import COLS, ROWS
 from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS, Options, lesson
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, fill, load
@@ -62,7 +64,9 @@ class Judge:
         self._nms = next((stage for stage in stages if isinstance(stage, NmsBev)), NmsBev())
         runs = [(stage.fusion, stage.paint) for stage in stages if isinstance(stage, RunOnnx)]
         self._fusion = runs[0] if runs else ("hybrid", False)
-        self._raster = BevRaster()
+        cameras = next((stage.cameras for stage in stages if isinstance(stage, ImageResize)), 1)
+        self.around = cameras > 1
+        self._raster = BevRaster(ALL_ROUND if self.around else FRONT)
         self._rng = np.random.default_rng(0)
         self.names = {spec.name for spec in self._network.inputs}
 
@@ -86,7 +90,11 @@ class Judge:
         return self._decoded(out)
 
     def inputs(self, ride: Ride, mix: Mix = (1, 1, 1), paints: bool = False) -> tuple[dict[str, Array], Array]:
-        """The network's inputs by name, and of which place of the picture each cell takes its paint."""
+        """The network's inputs by name, and of which place of the picture each cell takes its paint; of an all-round
+        network, which is not painted, none.
+        """
+        if self.around:
+            return all_round.inputs(ride, self._raster, mix), np.zeros(0, np.int64)
         item = lesson(ride, self._raster, self._rng, Options((ROWS, COLS), False, mix, paints=paints))
         inputs = {
             "lidar_bev": item.target.raster[None], "image": item.image[None] * mix[1], "cam_lut": item.cam_lut,
@@ -112,24 +120,36 @@ class Judge:
                      pictured)  # fmt: skip
 
 
-def held_out(folder: Path, count: int = HELD, advance: Progress = lambda n: None) -> list[Ride]:
-    """The held-out rides, rendered where they are not there yet."""
-    rides = []
-    for seed in range(HELD_SEED, HELD_SEED + count):
-        fill(folder, seed, 1, 1)
-        rides.append(load(folder / f"{seed:07d}.npz"))
+def held_out(
+    folder: Path, count: int = HELD, advance: Progress = lambda n: None, around: bool = False
+) -> list[Ride]:  # fmt: skip
+    """The held-out rides; see `kept`."""
+    return list(kept(folder, HELD_SEED, count, advance, around))
+
+
+def kept(folder: Path, first: int, count: int, advance: Progress, around: bool) -> Iterator[Ride]:
+    """So many rides from the seed `first` on, rendered where they are not in the folder yet.
+
+    Those with cameras all `around` have a folder of their own in it, and of four streets one each lies ahead, left,
+    behind and right.
+    """
+    folder = folder / "around" if around else folder
+    for seed in range(first, first + count):
+        fill(folder, seed, 1, 1, around=around)
+        ride = load(folder / f"{seed:07d}.npz")
+        yield all_round.turned(ride, seed % 4) if around else ride
         advance(1)
-    return rides
 
 
-def _inside(boxes: Floats) -> Array:
-    return (boxes[:, 0] > 0) & (boxes[:, 0] < 70.4) & (np.abs(boxes[:, 1]) < 40)
+def _inside(boxes: Floats, grid: BevGrid) -> Array:
+    (x0, x1), (y0, y1) = grid.x_m, grid.y_m
+    return (boxes[:, 0] > x0) & (boxes[:, 0] < x1) & (boxes[:, 1] > y0) & (boxes[:, 1] < y1)
 
 
 def wanted(ride: Ride) -> Array:
     """(M,) whether enough of a thing is seen by LiDAR or camera."""
     seen = (ride.points >= MIN_POINTS) | (ride.pixels >= MIN_PIXELS)
-    return np.asarray(seen & _inside(ride.boxes), bool)
+    return np.asarray(seen & _inside(ride.boxes, ride.grid), bool)
 
 
 def frame_of(ride: Ride, found: Found, label: int, near_m: float = 0.0, far_m: float = 1e9) -> Frame:

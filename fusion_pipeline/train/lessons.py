@@ -28,7 +28,7 @@ SHARES = (0.28, 0.14, 0.14, 0.24, 0.09, 0.05, 0.06)
 CAMERA_BLUR = 0.06  # cells per metre of range, where there is no LiDAR
 MIN_POINTS, MIN_PIXELS = 5, 40
 SIGMA_RAD = np.deg2rad(6.0)  # of a sound's hill in azimuth
-BEHIND = 0.12  # of lessons lie behind the vehicle
+BEHIND, ASIDE = 0.12, 0.2  # of lessons lie behind the vehicle and beside it: for the network that looks all round
 SENSED = 0.7  # of lessons with LiDAR have earlier sweeps
 ODD = 0.08  # of lessons with LiDAR and camera have a picture that does not belong to what the LiDAR sees
 PAINT_SHARE = 0.4  # of lessons with LiDAR are painted by the camera, whether it is there otherwise or not
@@ -115,7 +115,10 @@ def lesson(
         heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), view.classes,
         view.depths, events_of(ride), paint_rows,
     )  # fmt: skip
-    return backwards(made, options.crop) if options.augmented and rng.random() < BEHIND else made
+    if options.augmented and rng.random() < BEHIND:
+        made = backwards(made, options.crop)
+    square = options.crop[0] == options.crop[1]
+    return sideways(made, options.crop) if options.augmented and square and rng.random() < ASIDE else made
 
 
 def drawn_mix(rng: np.random.Generator, shares: tuple[float, ...] = SHARES) -> tuple[int, int, int]:
@@ -148,11 +151,34 @@ def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
         return np.ascontiguousarray(values.reshape(h, w, *shape)[::-1]).reshape(values.shape)
 
     fine = item.paint_rows.reshape(2, 2, *crop)[::-1, :, ::-1].reshape(item.paint_rows.shape)
-    rays, ways = item.cam_rays.copy(), item.aud_dir.copy()
+    rays, ways, geometry = item.cam_rays.copy(), item.aud_dir.copy(), rows(item.aud_geo, 4)
     rays[:, [0, 3]] *= -1
     ways[:, 1] *= -1
+    geometry[:, 3] *= -1
     return replace(item, target=turned, corner=corner, cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
-                   cam_rays=rays, aud_lut=rows(item.aud_lut), aud_geo=rows(item.aud_geo, 4), aud_dir=ways,
+                   cam_rays=rays, aud_lut=rows(item.aud_lut), aud_geo=geometry, aud_dir=ways,
+                   paint_rows=np.ascontiguousarray(fine))  # fmt: skip
+
+
+def sideways(item: Lesson, crop: tuple[int, int]) -> Lesson:
+    """The same with ahead and left exchanged: what the network for all round sees beside it. `crop` is a square."""
+    h, w = crop[0] // 2, crop[1] // 2
+    old, shift = item.target, COLS // 2  # rows count from the vehicle, columns from the right edge
+    boxes = old.boxes[:, [1, 0, 2, 3, 4, 5, 6, 8, 7]]
+    boxes[:, 6] = np.pi / 2 - boxes[:, 6]
+    cells = np.stack([old.cells[:, 1] - shift, old.cells[:, 0] + shift], axis=1)
+    folds = old.raster.reshape(16, 2, 2, *crop).transpose(0, 2, 1, 4, 3).reshape(old.raster.shape)
+    turned = replace(old, raster=np.ascontiguousarray(folds), heat=np.ascontiguousarray(old.heat.transpose(0, 2, 1)),
+                     weight=np.ascontiguousarray(old.weight.T), cells=cells, boxes=boxes)  # fmt: skip
+
+    def rows(values: Array, *shape: int) -> Array:
+        return np.ascontiguousarray(values.reshape(h, w, *shape).swapaxes(0, 1)).reshape(values.shape)
+
+    fine = item.paint_rows.reshape(2, 2, *crop).transpose(1, 0, 3, 2).reshape(item.paint_rows.shape)
+    return replace(item, target=turned, corner=(item.corner[1] - shift, item.corner[0] + shift),
+                   cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
+                   cam_rays=item.cam_rays[:, [1, 0, 2, 4, 3, 5, 6]], aud_lut=rows(item.aud_lut),
+                   aud_geo=rows(item.aud_geo, 4)[:, [0, 1, 3, 2]], aud_dir=item.aud_dir[:, ::-1].copy(),
                    paint_rows=np.ascontiguousarray(fine))  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class Size:
     inner: int = 64  # inside the block at 0.8 m
     spread: int = 64  # where a camera's cells tell their neighbours
     camera: tuple[int, int, int, int] = (16, 32, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
+    timed: int = 64  # of the 128 peaks, the surest, are told how fast they go; no street holds more
+    use: tuple[str, ...] = ("gates", "attention")  # how the senses meet; `train/compare.py` tries others
 
 
 LIDAR = Size()

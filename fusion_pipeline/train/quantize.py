@@ -8,7 +8,7 @@ so that sums of two products fit into the 16 bits that processors without VNNI a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0))
 MOMENTS = 32  # that ranges are taken from
 EXACT = ("/heat", "/motion", "/audio")  # parts that stay as they are
 INSIDE = ("Conv", "Relu")
+ADDED = (*INSIDE, "Resize")  # sums of what these make, as in residual blocks, are in whole numbers as well
 
 
 def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
@@ -40,12 +41,23 @@ def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
     with TemporaryDirectory(prefix="fusion-quantize-") as folder, _no_hints():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        nodes = onnx.load(str(prepared)).graph.node
         quantize_static(
-            prepared, out, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(INSIDE),
-            nodes_to_exclude=[node.name for node in nodes if node.op_type in INSIDE and node.name.startswith(EXACT)],
+            prepared, out, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=[*INSIDE, "Add"],
+            nodes_to_exclude=_exact(onnx.load(str(prepared)).graph.node),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
         )  # fmt: skip
+
+
+def _exact(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """Names of those, in order, that stay in floating point."""
+    made, out = set[str](), list[str]()
+    for node in nodes:
+        apart = node.op_type == "Add" and not made.issuperset(node.input)
+        if apart or (node.op_type in INSIDE and node.name.startswith(EXACT)):
+            out.append(node.name)
+        elif node.op_type in (*ADDED, "Add"):
+            made.update(node.output)
+    return out
 
 
 def _inputs(judge: Judge, rides: Sequence[Ride]) -> Iterator[dict[str, Array]]:

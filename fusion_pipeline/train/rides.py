@@ -3,7 +3,8 @@
 python -m fusion_pipeline.train.rides FOLDER FIRST COUNT STRIDE
 
 Each is the middle of a random street with a rig of its own: camera and microphones somewhere on the vehicle, one of
-many lenses and arrays, by day or night, in fog or rain now and then.
+many lenses and arrays, by day or night, in fog or rain now and then. For the all-round network three more cameras look
+left, behind and right, and the LiDAR all round.
 """
 
 from __future__ import annotations
@@ -17,26 +18,41 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array, Bytes, Doubles, Floats, Ints
 from fusion_pipeline.encode.audio import SteeredResponse
+from fusion_pipeline.encode.grid import ALL_ROUND, FRONT, BevGrid
 from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, WIDTH_PX
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import AudioChunk, Header
 from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray
 from fusion_pipeline.world.beams import BeamTable, beam_table, hdl64, uneven
-from fusion_pipeline.world.camera import CameraOptions, SimulatedCamera
+from fusion_pipeline.world.camera import CameraOptions, Look, SimulatedCamera
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.scenarios import random_street
 from fusion_pipeline.world.sound import Hearing, SoundField
 from fusion_pipeline.world.sources import LABELS
-from fusion_pipeline.world.sweep import SimulatedSweep
+from fusion_pipeline.world.sweep import FIELD_RAD, SimulatedSweep
 from fusion_pipeline.world.truth import boxes_at, in_sight
 from fusion_pipeline.world.weather import Weather
 
 _STEP_M = 0.005  # resolution of the stored points
 RATE_HZ, WINDOW = 16_000, 8704  # 0.544 s
 AUDIBLE_DB, FAINT_DB = 60.0, 48.0  # SPL at the array: taught from here, and neither way down to there
+AXES = Pose(np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))  # of a camera that looks ahead
 BODY_M = (0.3, 2.3)  # heights of what earlier sweeps are kept of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What a further camera sees."""
+
+    jpeg: Bytes  # (n,) the picture, WIDTH_PX x HEIGHT_PX
+    matrix: Doubles  # (3, 3)
+    camera: Doubles  # (4, 4) vehicle_from_camera
+
+    def picture(self) -> Bytes:
+        """(192, 640, 3) B, G, R."""
+        return _decoded(self.jpeg)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +65,7 @@ class Ride:
     boxes: Floats  # (M, 9) x y z l w h yaw vx vy
     labels: Ints  # (M,)
     points: Ints  # (M,) scan points on each
-    pixels: Ints  # (M,) of the picture
+    pixels: Ints  # (M,) of the picture; where there are others, of the one that shows most of it
     jpeg: Bytes  # (n,) the picture, WIDTH_PX x HEIGHT_PX
     classes: Ints  # (24, 80) most common class in each cell of the picture; 5: none of them
     matrix: Doubles  # (3, 3) of the camera
@@ -60,14 +76,26 @@ class Ride:
     sounds: Doubles  # (S, 3) class, azimuth in the vehicle frame, level dB SPL at the array
     siren_hidden: bool  # a siren is audible, and no siren in sight
     conditions: Doubles  # (4,) visibility m (0: clear), rain mm/h, 1 at night, own speed m/s
+    others: tuple[Picture, ...] = ()  # of a rig that looks to all sides; the ride is whole then, not the part ahead
 
     def picture(self) -> Bytes:
         """(192, 640, 3) B, G, R."""
-        return np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR), np.uint8)
+        return _decoded(self.jpeg)
+
+    @property
+    def grid(self) -> BevGrid:
+        """The ground that networks look at in such a ride."""
+        return ALL_ROUND if self.others else FRONT
 
 
-def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ride:
-    """The moment of `seed`; the picture may be `late_s` old, the weather another than the seed's."""
+def _decoded(jpeg: Bytes) -> Bytes:
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+
+
+def render(seed: int, late_s: float = 0.0, weather: Weather | None = None, around: bool = False) -> Ride:
+    """The moment of `seed`; the picture may be `late_s` old, the weather another than the seed's. `around`, more
+    of the same street is seen.
+    """
     rng = np.random.default_rng([seed, 99])
     drive = random_street.build(seed, True)
     middle = random_street.MIDDLE_S
@@ -76,7 +104,8 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     height = float(rng.uniform(1.6, 1.9))
     lean = rng.normal(0, 0.006, 2)
     mount = LidarMount(Pose.from_euler(float(lean[0]), float(lean[1]), 0.0, np.asarray([0.0, 0.0, height])))
-    sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather)
+    field = np.pi if around else FIELD_RAD
+    sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather, field_rad=field)
     scans = [sweeper.sweep(middle - 0.1 * k, 3 * seed + k) for k in range(3)]
     here = drive.ego.at(middle).world_from_body.inverse()
     clouds = [
@@ -88,7 +117,9 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     camera = _camera(rng)
     options = _options(rng, weather)
     look = SimulatedCamera(drive, camera, options).take(middle - late_s, seed)
-    pixels = np.bincount(look.instances[look.instances >= 0], minlength=count)
+    pixels = _pixels(look, count)
+    beside = [(mount, SimulatedCamera(drive, mount, options).take(middle - late_s, seed)) for mount in _sides(around)]
+    pixels = np.max([pixels, *(_pixels(seen, count) for _, seen in beside)], axis=0)
     truth = boxes_at(drive, middle)
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
     array = drawn_array(rng)
@@ -96,12 +127,18 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None) -> Ri
     sounds, hidden = sounds_at(drive, array, middle)
     return Ride(
         clouds[0].astype(np.float32), scans[0].intensity,
-        (_bodies(clouds[1]), _bodies(clouds[2])),
+        (_bodies(clouds[1], around), _bodies(clouds[2], around)),
         np.concatenate(table, axis=1).astype(np.float32), truth.labels, points[truth.track_ids].astype(np.int64),
         pixels[truth.track_ids].astype(np.int64), _jpeg(look.pixels, rng), _coarse(look.classes),
         camera.model.matrix, camera.vehicle_from_sensor.matrix, srp, level, array.vehicle_from_sensor.translation_m,
         sounds, hidden, _conditions(drive, options),
+        tuple(Picture(_jpeg(seen.pixels, rng), mount.model.matrix, mount.vehicle_from_sensor.matrix)
+              for mount, seen in beside),
     )  # fmt: skip
+
+
+def _pixels(look: Look, count: int) -> Ints:
+    return np.bincount(look.instances[look.instances >= 0], minlength=count)
 
 
 def _conditions(drive: Drive, options: CameraOptions) -> Doubles:
@@ -135,10 +172,18 @@ def _camera(rng: np.random.Generator) -> CameraMount:
     focal = float(rng.uniform(330, 460))
     matrix = np.asarray([[focal, 0, rng.uniform(300, 340)], [0, focal, rng.uniform(70, 112)], [0, 0, 1]])
     model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, matrix, np.zeros(0))
-    axes = Pose(np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
     place = np.asarray([rng.uniform(-0.1, 0.5), rng.uniform(-0.15, 0.15), rng.uniform(1.4, 1.8)])
     turn = Pose.from_euler(float(rng.normal(0, 0.008)), float(rng.normal(0, 0.015)), float(rng.normal(0, 0.015)), place)
-    return CameraMount(turn @ axes, model)
+    return CameraMount(turn @ AXES, model)
+
+
+def _sides(around: bool) -> tuple[CameraMount, ...]:
+    """Cameras that look left, behind and right, a quarter of the circle each; none if not `around`."""
+    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, np.asarray([[320.0, 0, 320], [0, 320.0, 92], [0, 0, 1]]),
+                        np.zeros(0))  # fmt: skip
+    places = ((np.pi / 2, 0.0, 0.6), (np.pi, -0.5, 0.0), (-np.pi / 2, 0.0, -0.6)) if around else ()
+    return tuple(CameraMount(Pose.from_euler(0.0, 0.0, yaw, np.asarray([x, y, 1.6])) @ AXES, model)
+                 for yaw, x, y in places)  # fmt: skip
 
 
 def _options(rng: np.random.Generator, weather: Weather) -> CameraOptions:
@@ -202,9 +247,10 @@ def sounds_at(drive: Drive, array: MicrophoneArray, seconds: float) -> tuple[Dou
     return np.asarray(rows, np.float64).reshape(-1, 3), heard and not seen
 
 
-def _bodies(xyz: Doubles) -> Floats:
+def _bodies(xyz: Doubles, around: bool) -> Floats:
     """One point for each 0.2 m cell that holds something between BODY_M above the vehicle's ground."""
-    high = xyz[(xyz[:, 2] > BODY_M[0] - 0.6) & (xyz[:, 2] < BODY_M[1] + 0.6) & (xyz[:, 0] > -1) & (xyz[:, 0] < 73)]
+    high = xyz[(xyz[:, 2] > BODY_M[0] - 0.6) & (xyz[:, 2] < BODY_M[1] + 0.6) & (xyz[:, 0] < 73)
+               & (xyz[:, 0] > (-73 if around else -1))]  # fmt: skip
     _, first = np.unique(np.round(high / [0.2, 0.2, 0.4]).astype(np.int32), axis=0, return_index=True)
     return high[first].astype(np.float32)
 
@@ -224,7 +270,8 @@ def save(ride: Ride, path: Path) -> None:
     """Write a ride; readers never see half a file."""
 
     def near(xyz: Floats) -> Array:
-        return (xyz[:, 0] < 75) & (np.abs(xyz[:, 1]) < 45) & (xyz[:, 0] > -2)
+        behind, aside = (-75, 75) if ride.others else (-2, 45)
+        return (xyz[:, 0] < 75) & (np.abs(xyz[:, 1]) < aside) & (xyz[:, 0] > behind)
 
     keep = near(ride.xyz_m)
     half = path.with_suffix(".part.npz")
@@ -238,6 +285,7 @@ def save(ride: Ride, path: Path) -> None:
         matrix=ride.matrix, camera=ride.camera, srp=np.round(ride.srp * 127).astype(np.int8),
         level=np.round(ride.level).astype(np.int8), array=ride.array_m, sounds=ride.sounds,
         hidden=np.asarray(ride.siren_hidden), conditions=ride.conditions,
+        **{f"{field}_{k}": getattr(look, field) for k, look in enumerate(ride.others) for field in Picture.__slots__},
     )  # fmt: skip
     half.rename(path)
 
@@ -255,16 +303,17 @@ def load(path: Path) -> Ride:
             f["jpeg"], f["classes"].astype(np.int64), f["matrix"], f["camera"], f["srp"].astype(np.float32) / 127,
             f["level"].astype(np.float32), f["array"], f["sounds"], bool(f["hidden"]),
             f["conditions"],
+            tuple(Picture(*(f[f"{field}_{k}"] for field in Picture.__slots__)) for k in range(3) if f"jpeg_{k}" in f),
         )  # fmt: skip
 
 
-def fill(folder: Path, first: int, count: int, stride: int) -> None:
+def fill(folder: Path, first: int, count: int, stride: int, *, around: bool = False) -> None:
     """Render seeds first, first + stride, ... into `folder`; those there already are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count * stride, stride):
         path = folder / f"{seed:07d}.npz"
         if not path.exists():
-            save(render(seed), path)
+            save(render(seed, around=around), path)
 
 
 if __name__ == "__main__":

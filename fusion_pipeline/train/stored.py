@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion_pipeline.train.fusion import SIZES, USE, FusionNet
+from fusion_pipeline.train.fusion import SIZES, FusionNet
 from fusion_pipeline.train.slim import cuttable, slimmed
 
 _SAMPLES, _SIZE = "of/samples", "of/size"  # beside the tensors of a file of weights
@@ -35,7 +35,7 @@ def begin_with(net: FusionNet, checkpoint: Path) -> None:
 def _averaged(checkpoint: Path) -> tuple[FusionNet, int]:
     """The averaged network of a checkpoint, and how many samples it has seen."""
     state = torch.load(checkpoint)
-    net = FusionNet(SIZES[state.get("size", "base")], tuple(state.get("use", USE)))
+    net = FusionNet(SIZES[state.get("size", "base")], state.get("use"))
     begin_with(net, checkpoint)
     return net.eval(), int(state["samples"])
 

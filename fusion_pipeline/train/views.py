@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fusion_pipeline.arrays import Array, Floats
+from fusion_pipeline.arrays import Array, Doubles, Floats
 from fusion_pipeline.encode.image import Fit, prepare
 from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, PICTURE, WIDTH_PX, depth_bins, pictured
 from fusion_pipeline.geometry.camera import CameraModel
@@ -31,7 +31,12 @@ class View:
 
 def lens_of(ride: Ride) -> CameraModel:
     """The ride's camera."""
-    return CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, ride.matrix, np.zeros(0))
+    return lens(ride.matrix)
+
+
+def lens(matrix: Doubles) -> CameraModel:
+    """One without distortion, (3, 3), as all of a ride's are."""
+    return CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, matrix, np.zeros(0))
 
 
 def plain_view(ride: Ride) -> View:

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from fusion_pipeline.train import compare, loop  # noqa: E402
 from fusion_pipeline.train.compare import VARIANTS, gflop_of  # noqa: E402
-from fusion_pipeline.train.fusion import NANO, USE, FusionNet  # noqa: E402
+from fusion_pipeline.train.fusion import BASE, NANO, FusionNet  # noqa: E402
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, parity  # noqa: E402
 from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.rides import render, save  # noqa: E402
@@ -57,7 +57,7 @@ def test_a_table_of_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ticks = count()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    monkeypatch.setattr(compare, "VARIANTS", {"gates and attention": USE, "concatenation": ("join",)})
+    monkeypatch.setattr(compare, "VARIANTS", {"gates and attention": BASE.use, "concatenation": ("join",)})
     monkeypatch.setattr(compare, "Schedule", lambda seconds, batch, rate: Schedule(seconds, 2, rate, crop=(32, 32)))
     rides, run = tmp_path / "rides", tmp_path / "run"
     rides.mkdir()

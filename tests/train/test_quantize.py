@@ -14,6 +14,7 @@ from fusion_pipeline.cli.errors import UserError  # noqa: E402
 from fusion_pipeline.cli.train import export  # noqa: E402
 from fusion_pipeline.manifest import Manifest  # noqa: E402
 from fusion_pipeline.train import calibrate, quantize  # noqa: E402
+from fusion_pipeline.train.around import turned  # noqa: E402
 from fusion_pipeline.train.judge import Judge  # noqa: E402
 from fusion_pipeline.train.rides import render  # noqa: E402
 from fusion_pipeline.train.weights import SHIPPED_WEIGHTS  # noqa: E402
@@ -63,7 +64,18 @@ def test_its_manifest_says_that_it_is_for_the_cpu(folder: Path) -> None:
     assert whole.stages == exact.stages
 
 
-def test_all_round_has_no_moments_to_take_ranges_from(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--all-round"):
+def test_moments_all_round_are_of_four_cameras(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--cameras 4"):
         export(SHIPPED_WEIGHTS, tmp_path / "out.onnx", int8=tmp_path, all_round=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_all_round_ranges_are_taken_from_moments_all_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "MOMENTS", 1)
+    export(SHIPPED_WEIGHTS, tmp_path / "out.onnx", int8=tmp_path / "rides", all_round=True, cameras=4)
+    moment = turned(render(calibrate.FIRST_SEED, around=True), 1)
+    exact, whole = (Judge(tmp_path / name, 1)(moment) for name in ("out.onnx", "out_int8.onnx"))
+    sure = exact.scores > 0.5
+    assert sure.any()
+    away = np.linalg.norm(exact.boxes[sure, None, :2] - whole.boxes[None, :, :2], axis=2)
+    assert np.median(away.min(axis=1)) < 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fusion_pipeline.encode.grid import COARSE_M
 from fusion_pipeline.encode.lookup import UNSEEN
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.train import cache
 from fusion_pipeline.train.corruptions import CORRUPTIONS, fog, fogged, of_ride
-from fusion_pipeline.train.lessons import MIN_POINTS, Options, backwards, events_of, lesson, moved
+from fusion_pipeline.train.lessons import MIN_POINTS, Lesson, Options, backwards, events_of, lesson, moved, sideways
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride, load, render, save
 
 SEEDS = (2_950_002, 2_950_007)
@@ -126,20 +128,36 @@ def test_corruptions_change_what_they_say_and_depend_on_the_seed_alone(name: str
         assert len(hard.xyz_m) < 0.5 * len(mild.xyz_m)
 
 
-def test_exchanging_front_and_rear_twice_changes_nothing() -> None:
-    plain = lesson(ride(SEEDS[0]), BevRaster(), np.random.default_rng(0), Options((128, 128), False, (1, 1, 1)))
-    once = backwards(plain, (128, 128))
-    assert once.corner[0] == -128
-    assert (once.target.boxes[:, 0] <= 0).sum() == (plain.target.boxes[:, 0] >= 0).sum()
-    row = once.target.cells[:, 0] - once.corner[0]
-    heat = once.target.heat[once.target.labels, row, once.target.cells[:, 1] - once.corner[1]]
-    inside = (row >= 0) & (row < 128)
-    assert (heat[inside] > 0.99).all()  # the hills moved with the boxes
-    twice = backwards(once, (128, 128))
+@pytest.mark.parametrize("exchange", [backwards, sideways])
+def test_exchanging_sides_twice_changes_nothing(exchange: Callable[[Lesson, tuple[int, int]], Lesson]) -> None:
+    crop = (128, 128)
+    plain = lesson(ride(SEEDS[0]), BevRaster(), np.random.default_rng(0), Options(crop, False, (1, 1, 1)))
+    once = exchange(plain, crop)
+    assert once.corner != plain.corner
+    row, column = (once.target.cells - once.corner).T
+    inside = (row >= 0) & (row < 128) & (column >= 0) & (column < 128)
+    assert inside.any()
+    heat = once.target.heat[once.target.labels[inside], row[inside], column[inside]]
+    assert (heat > 0.99).all()  # the hills moved with the boxes
+    x, y = once.target.boxes[:, :2].T
+    np.testing.assert_array_equal(once.target.cells, np.floor(np.column_stack([x / 0.4, y / 0.4 + 100])))
+    twice = exchange(once, crop)
     assert twice.corner == plain.corner
+    for name in ("cam_lut", "cam_bin", "cam_rays", "aud_lut", "aud_geo", "aud_dir", "paint_rows"):
+        np.testing.assert_array_equal(getattr(twice, name), getattr(plain, name))
     np.testing.assert_array_equal(twice.target.raster, plain.target.raster)
-    np.testing.assert_array_equal(twice.cam_lut, plain.cam_lut)
     np.testing.assert_allclose(np.cos(twice.target.boxes[:, 6]), np.cos(plain.target.boxes[:, 6]), atol=1e-6)
+
+
+@pytest.mark.parametrize("exchange", [backwards, sideways])
+def test_an_exchanged_cell_is_heard_from_where_it_lies(exchange: Callable[[Lesson, tuple[int, int]], Lesson]) -> None:
+    crop = (128, 128)
+    item = exchange(lesson(ride(SEEDS[0]), BevRaster(), np.random.default_rng(0), Options(crop, False)), crop)
+    rows, columns = (corner / 2 + np.arange(64) + 0.5 for corner in item.corner)
+    x, y = (part.ravel() for part in np.meshgrid(rows * COARSE_M, columns * COARSE_M - 40.0, indexing="ij"))
+    far = np.hypot(x, y) > 15  # the array is up to half a metre off the middle
+    np.testing.assert_allclose(item.aud_geo[far, 2], (y / np.hypot(x, y))[far], atol=0.05)
+    np.testing.assert_allclose(item.aud_geo[far, 3], (x / np.hypot(x, y))[far], atol=0.05)
 
 
 def test_depths_of_a_reframed_picture_lie_on_the_same_things() -> None:
