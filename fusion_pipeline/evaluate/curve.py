@@ -1,6 +1,6 @@
 """How a network grew with training: its checkpoints on the same held-out moments, and where the curve leads.
 
-    python -m fusion_pipeline.train.curve RUN/early.pt=79000 RUN/last.pt=150000 --cache HELD-OUT --plots FOLDER
+    python -m fusion_pipeline.evaluate.curve RUN/early.pt=79000 RUN/last.pt=150000 --cache HELD-OUT --plots FOLDER
 
 Each checkpoint is named with the moments it has been taught in all its runs. Printed are, as a table, mAP at 2 m by
 senses and retention (the mean over the 7 subsets of senses over that of all), and how many moments it would take to the

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fusion_pipeline.train import curve  # noqa: E402
-from fusion_pipeline.train.curve import Point, needed, trend  # noqa: E402
+from fusion_pipeline.evaluate import curve  # noqa: E402
+from fusion_pipeline.evaluate.curve import Point, needed, trend  # noqa: E402
 from fusion_pipeline.train.fusion import NANO, FusionNet  # noqa: E402
 from fusion_pipeline.train.judge import SUBSETS  # noqa: E402
 
