@@ -29,7 +29,7 @@ HEADS, DEPTH = 4, 16
 WAY = 6  # numbers of a ray that say where from and where to
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
 NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=16, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64),
-            timed=32, use=("gates",))  # fmt: skip
+            hinted=True, timed=32, use=("gates",))  # fmt: skip
 SIZES = {size.name: size for size in (BASE, NANO)}
 _ABSENT = 1e4
 
@@ -248,7 +248,7 @@ class FusionNet(nn.Module):
         coarse = fused + self.mix(fused)
         wide = functional.interpolate(self.lidar.up(coarse), scale_factor=2.0, mode="nearest")
         trunk = self.lidar.trunk(wide + self.lidar.lateral(felt.fine) * there[:, 0:1])
-        return self.lidar.heat(trunk), trunk, coarse, gates
+        return self.lidar.heat_map(trunk, coarse), trunk, coarse, gates
 
     def shares(self, evidence: Tensor, gates: Tensor, present: Tensor) -> Tensor:
         """(K, 3) what each sense gave: features of each (K, 3, 64) and gates (K, 3) at K cells, `present` (K, 3)."""

@@ -32,6 +32,9 @@ class Size:
     inner: int = 64  # inside the block at 0.8 m
     spread: int = 64  # where a camera's cells tell their neighbours
     camera: tuple[int, int, int, int] = (16, 32, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
+    hinted: bool = (
+        False  # whether the features at 0.8 m tell the heat map of classes what they can: a thin trunk forgets
+    )
     timed: int = 64  # of the 128 peaks, the surest, are told how fast they go; no street holds more
     use: tuple[str, ...] = ("gates", "attention")  # how the senses meet; `train/compare.py` tries others
 
@@ -75,9 +78,13 @@ class LidarNet(nn.Module):
         self.up, self.lateral = _conv(coarse, trunk, 1), _conv(stem, trunk, 1)
         self.trunk = nn.Sequential(_separable(trunk), _separable(trunk))
         self.heat = nn.Conv2d(trunk, len(CLASSES), 1)
+        self.hint = nn.Conv2d(coarse, len(CLASSES), 1) if size.hinted else None
         both = coarse + trunk
         self.box = nn.Sequential(nn.Linear(both, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU(), nn.Linear(96, REGRESSED))
         nn.init.constant_(self.heat.bias, -4.6)
+        if self.hint is not None:
+            nn.init.zeros_(self.hint.weight)
+            nn.init.zeros_(self.hint.bias)
         self.register_buffer("sizes", torch.tensor(SIZES_M))
 
     def features(self, lidar_bev: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +95,14 @@ class LidarNet(nn.Module):
         coarse = self.neck(half + up)
         wide = functional.interpolate(self.up(coarse), scale_factor=2.0, mode="nearest")
         trunk = self.trunk(wide + self.lateral(fine))
-        return self.heat(trunk), trunk, coarse
+        return self.heat_map(trunk, coarse), trunk, coarse
+
+    def heat_map(self, trunk: Tensor, coarse: Tensor) -> Tensor:
+        """Logits (B, 5, H, W) of the trunk's features (B, ., H, W) and those at half the resolution."""
+        heat = self.heat(trunk)
+        if self.hint is None:
+            return heat
+        return heat + functional.interpolate(self.hint(coarse), scale_factor=2.0, mode="nearest")
 
     def encoder(self) -> nn.ModuleList:
         """The part that looks at the raster, without the head."""

@@ -48,6 +48,7 @@ def listened(model: Path, rig: Rig, name: str, seed: int, advance: Callable[[int
         **rig_tables(rig), "lidar_bev": nothing, "image": np.zeros((1, 3, HEIGHT_PX, WIDTH_PX), np.float32),
         "present": np.asarray([[0, 0, 1, 0]], np.float32),
     }  # fmt: skip
+    asked = {spec.name for spec in network.inputs}
     siren = next((source for source in drive.sounds if source.name.startswith("siren")), None)
     times = np.arange(0.6, family.seconds - 0.1, STEP_S)
     ends = np.round(times * RATE_HZ).astype(int)
@@ -56,7 +57,8 @@ def listened(model: Path, rig: Rig, name: str, seed: int, advance: Callable[[int
     scores, misses, seen = [], [], np.inf
     for seconds, end in zip(times, ends - first, strict=True):
         response = steered(AudioChunk(Header("audio", 0, 0), RATE_HZ, pcm[end - WINDOW : end]))
-        found = network({**inputs, "audio_srp": response.srp, "audio_level": response.level_db[None]})
+        heard = {**inputs, "audio_srp": response.srp, "audio_level": response.level_db[None]}
+        found = network({name: value for name, value in heard.items() if name in asked})
         logits = found["audio_events"][SIREN].astype(np.float64)
         scores.append(1 / (1 + np.exp(-logits.max())))
         if siren is None:

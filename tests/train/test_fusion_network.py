@@ -242,3 +242,15 @@ def test_without_a_lidar_scores_and_sigmas_are_calibrated_on_their_own(net: Fusi
         odds = torch.logit(a[0]) * (1.0 if lidar else 0.5) - (0.0 if lidar else 1.0)
         known = a[0] > 1e-4
         torch.testing.assert_close(b[0][known], torch.sigmoid(odds)[known], atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_known_at_half_the_resolution_hints_at_classes() -> None:
+    lidar = FusionNet(NANO).lidar
+    assert lidar.hint is not None
+    trunk, coarse = torch.randn(1, NANO.trunk, 8, 8), torch.randn(1, NANO.coarse, 4, 4)
+    plain = lidar.heat(trunk)
+    torch.testing.assert_close(lidar.heat_map(trunk, coarse), plain)  # at first it says nothing
+    torch.nn.init.normal_(lidar.hint.weight)
+    added = lidar.heat_map(trunk, coarse) - plain
+    torch.testing.assert_close(added[:, :, ::2, ::2], lidar.hint(coarse), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(added[:, :, 1::2, 1::2], lidar.hint(coarse), atol=1e-5, rtol=1e-4)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from calibration import rig
+from fusion_pipeline.manifest import SHIPPED
+from fusion_pipeline.rig import Rig
+from fusion_pipeline.train import warning
 from fusion_pipeline.train.warning import Drive, lead_times
 
 SECONDS = np.arange(10, dtype=np.float64) * 0.2
@@ -36,3 +41,10 @@ def test_what_is_heard_in_plain_sight_does_not_excuse_ghosts() -> None:
     leads, threshold = lead_times([siren], [drive([0.5] * 10, np.inf)])
     assert threshold == np.inf or threshold > 0.5
     assert leads[0] < 0
+
+
+def test_a_network_without_attention_listens_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warning, "STEP_S", 8.0)
+    drive = warning.listened(SHIPPED / "fusion_nano.onnx", Rig.load(rig("demo")), "crossing_occluded_siren", 0)
+    assert len(drive.scores) >= 2
+    assert np.isfinite(drive.scores).all()
