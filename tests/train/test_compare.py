@@ -49,7 +49,7 @@ def test_concatenation_begins_as_a_weighted_mean_and_ignores_what_is_absent() ->
 
 
 def test_flops_are_those_of_convolutions() -> None:
-    whole, plain = gflop_of(FusionNet(NANO)), gflop_of(FusionNet(NANO, ()))
+    whole, plain = gflop_of(FusionNet(NANO, BASE.use)), gflop_of(FusionNet(NANO, ()))
     assert 1.0 < plain < whole < 10.0
 
 
