@@ -103,7 +103,8 @@ def trained(
     spent = float(torch.load(last)["spent"]) if last.exists() else 0.0
     left = course.hours * 3600 * stage.share - spent
     if left > 1:
-        manner = Manner(course.threads, stage.kept, stage.shares, stage.slow, course.size, course.half)
+        manner = Manner(course.threads, stage.kept, stage.shares, stage.slow, course.size, course.half,
+                        around=course.size == "base")  # fmt: skip  # nano looks ahead alone
         schedule = Schedule(left, course.batch, course.rate * stage.rate)
         if stage.pictures:
             camera_fit.fit(folder, own, replace(schedule, batch=PICTURES * course.batch), start, manner, said)

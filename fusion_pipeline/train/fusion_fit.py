@@ -81,11 +81,17 @@ def collated(lessons: list[Lesson], crop: tuple[int, int]) -> Batch:
 
 
 def batches(
-    rides: Path, schedule: Schedule, skip: int = 0, shares: tuple[float, ...] = SHARES, scans: Path | None = None
+    rides: Path,
+    schedule: Schedule,
+    skip: int = 0,
+    shares: tuple[float, ...] = SHARES,
+    scans: Path | None = None,
+    around: bool = True,
 ) -> Iterator[Batch]:
     """Endless batches, prepared by a thread; `skip` changes their order after a restart, `shares` are of the senses.
 
-    Lessons with the LiDAR alone come from `scans`, a folder of `train/cache.py`, where it is given.
+    Lessons with the LiDAR alone come from `scans`, a folder of `train/cache.py`, where it is given. Without `around`
+    all lie ahead of the vehicle.
     """
     rng, raster, source = np.random.default_rng([schedule.seed, skip]), BevRaster(), Rides(rides)
     first = source.drawn(rng, LOOK * schedule.batch)
@@ -98,7 +104,7 @@ def batches(
             mix = drawn_mix(rng, shares)
             alone = lone and mix == (1, 0, 0)
             scan = cache.load(lone[int(rng.integers(len(lone)))]) if alone else None
-            return lesson(load(path), raster, rng, Options(schedule.crop, mix=mix), scan)
+            return lesson(load(path), raster, rng, Options(schedule.crop, mix=mix, around=around), scan)
 
         while True:
             lone = sorted(scans.glob("???????.npz")) if scans is not None else []
@@ -203,6 +209,7 @@ class Manner:
     slow: float = LIDAR_RATE
     size: str = "base"  # of fusion.SIZES
     half: bool = False  # bfloat16: twice as fast where the processor has units for it
+    around: bool = True  # whether some lessons lie behind and beside the vehicle
     use: tuple[str, ...] | None = None  # how the senses meet, otherwise than is usual for the size
 
 
@@ -228,7 +235,7 @@ def fit(
         kept.eval().requires_grad_(False)
     run_loop(
         net, parameters(net, schedule.rate, manner.slow), run, schedule,
-        lambda steps: batches(rides, schedule, steps, manner.shares, scans),
+        lambda steps: batches(rides, schedule, steps, manner.shares, scans, manner.around),
         lambda batch, number: step(net, batch, number % HONEST_EVERY == 0), TERMS,
         half=manner.half, beside={"size": net.size.name, "use": net.use}, said=said,
     )  # fmt: skip
@@ -251,10 +258,11 @@ def main() -> None:
     parser.add_argument("--slow", type=float, default=LIDAR_RATE, help="the LiDAR's share of the rate")
     parser.add_argument("--size", choices=SIZES, default="base")
     parser.add_argument("--half", action="store_true", help="bfloat16")
+    parser.add_argument("--ahead", action="store_true", help="no lessons behind and beside: it will look ahead alone")
     options = parser.parse_args()
     schedule = Schedule(options.seconds, options.batch, options.rate)
     manner = Manner(options.threads, tuple(options.keep), tuple(options.shares), options.slow, options.size,
-                    options.half)  # fmt: skip
+                    options.half, not options.ahead)  # fmt: skip
     fit(options.rides, options.run, schedule, options.lidar, options.start, manner, scans=options.scans)
 
 

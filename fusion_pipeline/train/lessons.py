@@ -65,6 +65,7 @@ class Options:
     mix: tuple[int, int, int] | None = None  # senses that are there; None: drawn
     paints: bool | None = None  # whether the camera paints the raster; None: drawn
     shares: tuple[float, ...] = SHARES  # how often each of MIXES is drawn
+    around: bool = True  # whether some lie behind and beside the vehicle
 
 
 def lesson(
@@ -115,10 +116,11 @@ def lesson(
         heard.geometry, heard.directions, np.asarray([*mix, sweeps], np.float32), view.classes,
         view.depths, events_of(ride), paint_rows,
     )  # fmt: skip
-    if options.augmented and rng.random() < BEHIND:
+    if options.augmented and options.around and rng.random() < BEHIND:
         made = backwards(made, options.crop)
-    square = options.crop[0] == options.crop[1]
-    return sideways(made, options.crop) if options.augmented and square and rng.random() < ASIDE else made
+    if options.augmented and options.around and options.crop[0] == options.crop[1] and rng.random() < ASIDE:
+        made = sideways(made, options.crop)
+    return made
 
 
 def drawn_mix(rng: np.random.Generator, shares: tuple[float, ...] = SHARES) -> tuple[int, int, int]:

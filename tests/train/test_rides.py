@@ -160,6 +160,16 @@ def test_an_exchanged_cell_is_heard_from_where_it_lies(exchange: Callable[[Lesso
     np.testing.assert_allclose(item.aud_geo[far, 3], (x / np.hypot(x, y))[far], atol=0.05)
 
 
+@pytest.mark.parametrize("around", [False, True])
+def test_lessons_ahead_alone_never_lie_behind_or_beside(around: bool) -> None:
+    rng, raster = np.random.default_rng(3), BevRaster()
+    corners = [
+        lesson(ride(SEEDS[0]), raster, rng, Options((128, 128), True, (0, 1, 0), around=around)).corner
+        for _ in range(24)
+    ]
+    assert all(0 <= row <= 48 and 0 <= column <= 72 for row, column in corners) != around
+
+
 def test_depths_of_a_reframed_picture_lie_on_the_same_things() -> None:
     moment = ride(SEEDS[1])
     raster = BevRaster()
