@@ -20,13 +20,13 @@ import numpy as np
 
 from fusion_pipeline.evaluate.pictures import write_charts
 from fusion_pipeline.metrics.charts import Chart, Series
+from fusion_pipeline.train.figures import CAMERA, FULL
 from fusion_pipeline.train.fusion_export import export, manifest
-from fusion_pipeline.train.judge import NAMES, SUBSETS, Judge, Mix, held_out, mean_ap
+from fusion_pipeline.train.judge import NAMES, SUBSETS, Judge, Mix, held_out, mean_ap, retention
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.train.stored import restored
 
 WANTED = 0.7
-FULL, CAMERA = (1, 1, 1), (0, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Point:
     @property
     def retention(self) -> float:
         """Mean over the subsets, over all senses."""
-        return sum(self.means.values()) / len(self.means) / max(self.means[FULL], 1e-9)
+        return retention(self.means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ def trend(points: Sequence[Point]) -> Trend:
     return Trend(float(start), float(slope))
 
 
-def needed(last: Point, retention: float) -> float:
+def needed(last: Point, wanted: float) -> float:
     """mAP of the camera alone that gives the retention asked for, with all else as in `last`.
 
     What the camera finds alone it finds with sound as well, so two of the subsets grow with it.
     """
     rest = sum(value for mix, value in last.means.items() if mix[0])
-    return (retention * len(SUBSETS) * last.means[FULL] - rest) / 2
+    return (wanted * len(SUBSETS) * last.means[FULL] - rest) / 2
 
 
 def table(points: Sequence[Point]) -> str:
@@ -126,6 +126,8 @@ def main() -> None:
     for path, _, count in asked:
         if not (count.isdigit() and int(count) and Path(path).is_file()):
             parser.error(f"{path or count} is no checkpoint, or not followed by =MOMENTS")
+    if len({int(count) for _, _, count in asked}) < 2:
+        parser.error("a curve needs checkpoints after two different numbers of moments")
     moments = held_out(options.cache, options.moments)
     points = sorted((judged(Path(path), int(count), moments) for path, _, count in asked), key=lambda one: one.taught)
     line, goal = trend(points), needed(points[-1], WANTED)

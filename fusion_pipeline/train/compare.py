@@ -27,7 +27,7 @@ from fusion_pipeline.detect.network import Network
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, export, manifest
 from fusion_pipeline.train.fusion_fit import Manner, fit
-from fusion_pipeline.train.judge import SUBSETS, Judge, car_ap, held_out, mean_ap
+from fusion_pipeline.train.judge import SUBSETS, Judge, car_ap, held_out, mean_ap, retention
 from fusion_pipeline.train.loop import Schedule
 from fusion_pipeline.train.stored import has_bf16, restored
 
@@ -95,7 +95,7 @@ def judged(checkpoint: Path, name: str, cache: Path, count: int) -> Row:
     full = means[1, 1, 1]
     return Row(
         name, car_ap(moments, found[1, 1, 1]), car_ap(moments, found[1, 0, 0]), full, means[1, 0, 0], means[0, 1, 0],
-        sum(means.values()) / len(means) / max(full, 1e-9), sum(p.numel() for p in net.parameters()) / 1e6,
+        retention(means), sum(p.numel() for p in net.parameters()) / 1e6,
         gflop_of(net), float("nan"), samples,
     )  # fmt: skip
 

@@ -35,6 +35,7 @@ from fusion_pipeline.train.judge import (
     leave_one_out,
     mean_ap,
     pictured_iou,
+    retention,
     scene_of,
     siren_azimuths,
     wanted,
@@ -134,7 +135,7 @@ def _missing(moments: Sequence[Ride], by_mix: By, charted: Charted) -> Iterator[
         f"{''.join(n for n, there in zip(NAMES, mix, strict=True) if there)} {v:.1f}" for mix, v in values.items()
     )
     charted(figure_charts.subsets(values, len(moments)))
-    kept = float(np.mean(list(values.values()))) / full
+    kept = retention(values)
     yield Figure("retention: mean over the 7 subsets of senses / all, mAP at 2 m", kept, "", ">= 0.7", kept >= 0.7,
                  note=parts)  # fmt: skip
     own = [mean_ap(moments, found, 2.0, mix) for mix, found in by_mix.items()]

@@ -198,6 +198,11 @@ def mean_ap(rides: Sequence[Ride], found: Sequence[Found], far_m: float = 2.0, m
     return float(np.nanmean(values))
 
 
+def retention(means: Mapping[Mix, float]) -> float:
+    """Of mAP by subset of the senses, the mean over that of all senses."""
+    return sum(means.values()) / len(means) / max(means[1, 1, 1], 1e-9)
+
+
 def pictured_iou(rides: Sequence[Ride], found: Sequence[Found]) -> Doubles:
     """(4,) intersection over union of the parts of the pictures that show car, truck, pedestrian and two-wheeler."""
     true, said = np.stack([ride.classes for ride in rides]), np.stack([out.pictured for out in found])

@@ -60,3 +60,7 @@ def test_the_command_prints_and_draws(
     with pytest.raises(SystemExit):
         curve.main()
     assert "nowhere.pt" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["curve", f"{paths[0]}=8", "--cache", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        curve.main()
+    assert "two different" in capsys.readouterr().err
