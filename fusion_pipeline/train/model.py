@@ -32,9 +32,7 @@ class Size:
     inner: int = 64  # inside the block at 0.8 m
     spread: int = 64  # where a camera's cells tell their neighbours
     camera: tuple[int, int, int, int] = (16, 32, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
-    hinted: bool = (
-        False  # whether the features at 0.8 m tell the heat map of classes what they can: a thin trunk forgets
-    )
+    hinted: bool = False  # whether features at 0.8 m tell the heat map of classes too: a thin trunk forgets
     timed: int = 64  # of the 128 peaks, the surest, are told how fast they go; no street holds more
     use: tuple[str, ...] = ("gates", "attention")  # how the senses meet; `train/compare.py` tries others
 
