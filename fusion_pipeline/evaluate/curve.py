@@ -20,9 +20,11 @@ import numpy as np
 
 from fusion_pipeline.evaluate.pictures import write_charts
 from fusion_pipeline.metrics.charts import Chart, Series
+from fusion_pipeline.train.accuracy import mean_ap, retention
 from fusion_pipeline.train.figures import CAMERA, FULL
 from fusion_pipeline.train.fusion_export import export, manifest
-from fusion_pipeline.train.judge import NAMES, SUBSETS, Judge, Mix, held_out, mean_ap, retention
+from fusion_pipeline.train.judge import NAMES, SUBSETS, Judge, Mix
+from fusion_pipeline.train.moments import held_out
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.train.stored import restored
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from fusion_pipeline.metrics.calibration import sigma_factors, temperature
+from fusion_pipeline.train.accuracy import judged_scores
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import Calibration, Form, export, manifest, parity
-from fusion_pipeline.train.judge import Judge, Mix, Progress, judged_scores, kept
+from fusion_pipeline.train.judge import Judge, Mix
+from fusion_pipeline.train.moments import Progress, kept
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.train.stored import restored, store
 
@@ -34,7 +36,7 @@ LEAST = 50  # errors that sigmas are made of; with fewer they stay those with a 
 def moments(
     folder: Path, count: int = COUNT, advance: Progress = lambda n: None, around: bool = False
 ) -> list[Ride]:  # fmt: skip
-    """Rides for calibration alone; see `judge.kept`."""
+    """Rides for calibration alone; see `moments.kept`."""
     return list(kept(folder, FIRST_SEED, count, advance, around))
 
 

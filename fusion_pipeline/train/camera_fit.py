@@ -1,4 +1,4 @@
-"""Trains the camera's part by itself on cached rides: how deep and what each part of the picture is.
+"""Trains the camera's part by itself on cached rides: what each part of the picture shows and how deep that lies.
 
     python -m fusion_pipeline.train.camera_fit RIDES RUN --from fusion_pipeline/train/fusion_base.npz --seconds 1200
 
@@ -21,13 +21,13 @@ from torch import Tensor
 from fusion_pipeline.encode.lookup import camera_table
 from fusion_pipeline.train.drawing import Rides
 from fusion_pipeline.train.fusion import SIZES, FusionNet
-from fusion_pipeline.train.fusion_fit import NOTHING, RARE, TERMS, Manner
+from fusion_pipeline.train.fusion_fit import RARE, TERMS, Manner
 from fusion_pipeline.train.loop import Said, Schedule, run_loop, unheard
 from fusion_pipeline.train.losses import class_loss, depth_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.senses import CameraNet
 from fusion_pipeline.train.stored import begin_with
-from fusion_pipeline.train.views import changed_view, drawn_lens
+from fusion_pipeline.train.views import NOTHING, changed_view, drawn_lens
 
 USUAL = Manner()
 LOOK = 200  # batches after which the folder is looked at again
@@ -83,7 +83,11 @@ def fit(
         begin_with(whole, start)
     whole = whole.to(memory_format=torch.channels_last).eval()
     camera = whole.camera.train()
-    groups = [{"params": list(camera.parameters()), "lr": schedule.rate, "factor": 1.0}]
+    if start is not None:  # edges have been taught, and cost a third of the time
+        for part in (camera.two, camera.four):
+            part.eval().requires_grad_(False)
+    learning = [value for value in camera.parameters() if value.requires_grad]
+    groups = [{"params": learning, "lr": schedule.rate, "factor": 1.0}]
     run_loop(
         whole, groups, run, schedule, lambda steps: batches(rides, schedule, steps),
         lambda batch, _: step(camera, batch), TERMS,

@@ -14,8 +14,8 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array, Floats
 from fusion_pipeline.encode.text import LENGTH, Vocabulary, words_of
+from fusion_pipeline.train.accuracy import CLASSES
 from fusion_pipeline.train.data import COLS, ROWS, STEP_M
-from fusion_pipeline.train.judge import CLASSES
 from fusion_pipeline.train.lessons import MIN_PIXELS, MIN_POINTS
 from fusion_pipeline.train.rides import AUDIBLE_DB, Ride
 from fusion_pipeline.world.sources import LABELS

@@ -24,11 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusion_pipeline.bench.network import in_turn_ms
 from fusion_pipeline.detect.network import Network
+from fusion_pipeline.train.accuracy import car_ap, mean_ap, retention
 from fusion_pipeline.train.fusion import FusionNet
 from fusion_pipeline.train.fusion_export import INPUTS, ExportedFusion, example, export, manifest
 from fusion_pipeline.train.fusion_fit import Manner, fit
-from fusion_pipeline.train.judge import SUBSETS, Judge, car_ap, held_out, mean_ap, retention
+from fusion_pipeline.train.judge import SUBSETS, Judge
 from fusion_pipeline.train.loop import Schedule
+from fusion_pipeline.train.moments import held_out
 from fusion_pipeline.train.stored import has_bf16, restored
 
 VARIANTS = {

@@ -115,8 +115,10 @@ def trained(
 
 def judged(run: Path, stage: Stage, checkpoint: Path, advance: Callable[[int], None]) -> str:
     """A line of figures on a few held-out moments after a stage, kept in RUN/stages.csv too."""
+    from fusion_pipeline.train.accuracy import car_ap, mean_ap
     from fusion_pipeline.train.fusion_export import export, manifest
-    from fusion_pipeline.train.judge import Judge, car_ap, held_out, mean_ap
+    from fusion_pipeline.train.judge import Judge
+    from fusion_pipeline.train.moments import held_out
     from fusion_pipeline.train.stored import restored
 
     network, samples = restored(checkpoint)

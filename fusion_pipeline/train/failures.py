@@ -13,7 +13,8 @@ from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import Boxes, Detections, Header
 from fusion_pipeline.rig import CameraMount
-from fusion_pipeline.train.judge import CLASSES, Found, wanted
+from fusion_pipeline.train.accuracy import CLASSES, wanted
+from fusion_pipeline.train.judge import Found
 from fusion_pipeline.train.rides import Ride
 
 NEAR_M, SURE = 2.0, 0.3

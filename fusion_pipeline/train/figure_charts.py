@@ -9,7 +9,8 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Doubles
 from fusion_pipeline.metrics import calibration, kitti
 from fusion_pipeline.metrics.charts import Chart, Series
-from fusion_pipeline.train.judge import NAMES, Found, Mix, frame_of
+from fusion_pipeline.train.accuracy import frame_of
+from fusion_pipeline.train.judge import NAMES, Found, Mix
 from fusion_pipeline.train.rides import Ride
 
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, 70.0))

@@ -15,22 +15,12 @@ from fusion_pipeline.metrics.charts import Chart
 from fusion_pipeline.operations import DecodeSounds
 from fusion_pipeline.rig import Rig
 from fusion_pipeline.train import figure_charts, represent_figures, street, warning
-from fusion_pipeline.train.around import SIDES, on_side
-from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
-from fusion_pipeline.train.judge import (
+from fusion_pipeline.train.accuracy import (
     CLASSES,
     FAR_M,
-    HELD_SEED,
-    NAMES,
-    SUBSETS,
-    Found,
-    Judge,
-    Progress,
-    all_subsets,
     car_ap,
     car_interval,
     event_ap,
-    held_out,
     judged_scores,
     leave_one_out,
     mean_ap,
@@ -39,7 +29,11 @@ from fusion_pipeline.train.judge import (
     scene_of,
     siren_azimuths,
     wanted,
-)  # fmt: skip
+)
+from fusion_pipeline.train.around import SIDES, on_side
+from fusion_pipeline.train.corruptions import CORRUPTIONS, SEVERITIES
+from fusion_pipeline.train.judge import NAMES, SUBSETS, Found, Judge, all_subsets
+from fusion_pipeline.train.moments import HELD_SEED, Progress, held_out
 from fusion_pipeline.train.rides import Ride
 from fusion_pipeline.world.sources import LABELS
 

@@ -32,11 +32,12 @@ from fusion_pipeline.train.losses import box_loss, class_loss, depth_loss, heat_
 from fusion_pipeline.train.motion import motion_loss
 from fusion_pipeline.train.rides import load
 from fusion_pipeline.train.stored import begin_with
+from fusion_pipeline.train.views import NOTHING
 from fusion_pipeline.train.warm import warm_start
 
 Batch = dict[str, Tensor]
 SEGMENT, DEPTH, EVENT, MOTION, IMITATE = 0.3, 0.5, 3.0, 0.3, 0.5  # weights of losses
-NOTHING, RARE = 5, 3.0  # class of what is none of them in the picture; weight of the others there
+RARE = 3.0  # weight of things in the picture, beside what is none
 THING = 0.1  # of the heat map: from here the camera is to feel what the LiDAR feels
 FOUND, REACH = 0.5, 8  # weight of boxes read off at peaks; cells to each side in which a thing's peak may lie
 FAINT = 0.05  # a peak that is lower than this is none

@@ -20,6 +20,7 @@ from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.train.cache import Sample
 from fusion_pipeline.train.data import COLS, ROWS, Target, augment, target
+from fusion_pipeline.train.mirrors import BACKWARDS, SIDEWAYS, mirrored
 from fusion_pipeline.train.rides import AUDIBLE_DB, FAINT_DB, Ride
 from fusion_pipeline.train.views import WHOLE, changed_view, drawn_lens, elsewhere, lens_of, plain_view
 
@@ -117,9 +118,9 @@ def lesson(
         view.depths, events_of(ride), paint_rows,
     )  # fmt: skip
     if options.augmented and options.around and rng.random() < BEHIND:
-        made = backwards(made, options.crop)
+        made = mirrored(made, BACKWARDS)
     if options.augmented and options.around and options.crop[0] == options.crop[1] and rng.random() < ASIDE:
-        made = sideways(made, options.crop)
+        made = mirrored(made, SIDEWAYS)
     return made
 
 
@@ -136,52 +137,6 @@ def _with_scan(ride: Ride, scan: Sample) -> Ride:
         boxes=scan.boxes.astype(np.float32), labels=scan.labels, points=scan.points,
         pixels=np.zeros(len(scan.labels), np.int64),
     )  # fmt: skip
-
-
-def backwards(item: Lesson, crop: tuple[int, int]) -> Lesson:
-    """The same with front and rear exchanged: what the network for all round sees behind it."""
-    h, w = crop[0] // 2, crop[1] // 2
-    old, corner = item.target, (-(item.corner[0] + crop[0]), item.corner[1])
-    boxes, centres = old.boxes.copy(), old.cells.copy()
-    boxes[:, 0], boxes[:, 6], boxes[:, 7] = -boxes[:, 0], np.pi - boxes[:, 6], -boxes[:, 7]
-    centres[:, 0] = -1 - centres[:, 0]
-    folds = old.raster.reshape(16, 2, 2, *crop)[:, ::-1, :, ::-1].reshape(old.raster.shape)
-    turned = replace(old, raster=np.ascontiguousarray(folds), heat=np.ascontiguousarray(old.heat[:, ::-1]),
-                     weight=np.ascontiguousarray(old.weight[::-1]), cells=centres, boxes=boxes)  # fmt: skip
-
-    def rows(values: Array, *shape: int) -> Array:
-        return np.ascontiguousarray(values.reshape(h, w, *shape)[::-1]).reshape(values.shape)
-
-    fine = item.paint_rows.reshape(2, 2, *crop)[::-1, :, ::-1].reshape(item.paint_rows.shape)
-    rays, ways, geometry = item.cam_rays.copy(), item.aud_dir.copy(), rows(item.aud_geo, 4)
-    rays[:, [0, 3]] *= -1
-    ways[:, 1] *= -1
-    geometry[:, 3] *= -1
-    return replace(item, target=turned, corner=corner, cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
-                   cam_rays=rays, aud_lut=rows(item.aud_lut), aud_geo=geometry, aud_dir=ways,
-                   paint_rows=np.ascontiguousarray(fine))  # fmt: skip
-
-
-def sideways(item: Lesson, crop: tuple[int, int]) -> Lesson:
-    """The same with ahead and left exchanged: what the network for all round sees beside it. `crop` is a square."""
-    h, w = crop[0] // 2, crop[1] // 2
-    old, shift = item.target, COLS // 2  # rows count from the vehicle, columns from the right edge
-    boxes = old.boxes[:, [1, 0, 2, 3, 4, 5, 6, 8, 7]]
-    boxes[:, 6] = np.pi / 2 - boxes[:, 6]
-    cells = np.stack([old.cells[:, 1] - shift, old.cells[:, 0] + shift], axis=1)
-    folds = old.raster.reshape(16, 2, 2, *crop).transpose(0, 2, 1, 4, 3).reshape(old.raster.shape)
-    turned = replace(old, raster=np.ascontiguousarray(folds), heat=np.ascontiguousarray(old.heat.transpose(0, 2, 1)),
-                     weight=np.ascontiguousarray(old.weight.T), cells=cells, boxes=boxes)  # fmt: skip
-
-    def rows(values: Array, *shape: int) -> Array:
-        return np.ascontiguousarray(values.reshape(h, w, *shape).swapaxes(0, 1)).reshape(values.shape)
-
-    fine = item.paint_rows.reshape(2, 2, *crop).transpose(1, 0, 3, 2).reshape(item.paint_rows.shape)
-    return replace(item, target=turned, corner=(item.corner[1] - shift, item.corner[0] + shift),
-                   cam_lut=rows(item.cam_lut, 3), cam_bin=rows(item.cam_bin, 3),
-                   cam_rays=item.cam_rays[:, [1, 0, 2, 4, 3, 5, 6]], aud_lut=rows(item.aud_lut),
-                   aud_geo=rows(item.aud_geo, 4)[:, [0, 1, 3, 2]], aud_dir=item.aud_dir[:, ::-1].copy(),
-                   paint_rows=np.ascontiguousarray(fine))  # fmt: skip
 
 
 def _in_picture(ride: Ride, fit: Fit) -> Array:

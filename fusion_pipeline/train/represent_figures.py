@@ -20,8 +20,9 @@ from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.metrics.retrieval import chance, ranks, recall, same_again
 from fusion_pipeline.train.captions import FACTS, caption, facts_of, holding
 from fusion_pipeline.train.data import COLS, ROWS
-from fusion_pipeline.train.judge import HELD_SEED, LEAST, Progress
+from fusion_pipeline.train.judge import LEAST
 from fusion_pipeline.train.lessons import Lesson, Options, lesson
+from fusion_pipeline.train.moments import HELD_SEED, Progress
 from fusion_pipeline.train.rides import Ride
 
 AMONG = (1, 5, 10)

@@ -10,7 +10,7 @@ left, behind and right, and the LiDAR all round.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,17 +19,24 @@ import numpy as np
 from fusion_pipeline.arrays import Array, Bytes, Doubles, Floats, Ints
 from fusion_pipeline.encode.audio import SteeredResponse
 from fusion_pipeline.encode.grid import ALL_ROUND, FRONT, BevGrid
-from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, WIDTH_PX
-from fusion_pipeline.geometry.camera import CameraModel
+from fusion_pipeline.encode.lookup import MAP
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.messages import AudioChunk, Header
-from fusion_pipeline.rig import CameraMount, LidarMount, MicrophoneArray
-from fusion_pipeline.world.beams import BeamTable, beam_table, hdl64, uneven
+from fusion_pipeline.rig import LidarMount, MicrophoneArray
+from fusion_pipeline.train.rigs import (
+    drawn_array,
+    drawn_beams,
+    drawn_camera,
+    drawn_hearing,
+    drawn_options,
+    drawn_weather,
+    side_cameras,
+)  # fmt: skip
 from fusion_pipeline.world.camera import CameraOptions, Look, SimulatedCamera
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.scenarios import random_street
-from fusion_pipeline.world.sound import Hearing, SoundField
+from fusion_pipeline.world.sound import SoundField
 from fusion_pipeline.world.sources import LABELS
 from fusion_pipeline.world.sweep import FIELD_RAD, SimulatedSweep
 from fusion_pipeline.world.truth import boxes_at, in_sight
@@ -38,7 +45,6 @@ from fusion_pipeline.world.weather import Weather
 _STEP_M = 0.005  # resolution of the stored points
 RATE_HZ, WINDOW = 16_000, 8704  # 0.544 s
 AUDIBLE_DB, FAINT_DB = 60.0, 48.0  # SPL at the array: taught from here, and neither way down to there
-AXES = Pose(np.asarray([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))  # of a camera that looks ahead
 BODY_M = (0.3, 2.3)  # heights of what earlier sweeps are kept of
 
 
@@ -99,13 +105,13 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None, aroun
     rng = np.random.default_rng([seed, 99])
     drive = random_street.build(seed, True)
     middle = random_street.MIDDLE_S
-    drawn = _weather(rng)
+    drawn = drawn_weather(rng)
     weather = weather or drawn
     height = float(rng.uniform(1.6, 1.9))
     lean = rng.normal(0, 0.006, 2)
     mount = LidarMount(Pose.from_euler(float(lean[0]), float(lean[1]), 0.0, np.asarray([0.0, 0.0, height])))
     field = np.pi if around else FIELD_RAD
-    sweeper = SimulatedSweep(drive, mount, _beams(rng), weather=weather, field_rad=field)
+    sweeper = SimulatedSweep(drive, mount, drawn_beams(rng), weather=weather, field_rad=field)
     scans = [sweeper.sweep(middle - 0.1 * k, 3 * seed + k) for k in range(3)]
     here = drive.ego.at(middle).world_from_body.inverse()
     clouds = [
@@ -114,11 +120,12 @@ def render(seed: int, late_s: float = 0.0, weather: Weather | None = None, aroun
     ]
     count = len(drive.actors)
     points = np.bincount(scans[0].actors[scans[0].actors >= 0], minlength=count)
-    camera = _camera(rng)
-    options = _options(rng, weather)
+    camera = drawn_camera(rng)
+    options = drawn_options(rng, weather)
     look = SimulatedCamera(drive, camera, options).take(middle - late_s, seed)
     pixels = _pixels(look, count)
-    beside = [(mount, SimulatedCamera(drive, mount, options).take(middle - late_s, seed)) for mount in _sides(around)]
+    mounts = side_cameras() if around else ()
+    beside = [(mount, SimulatedCamera(drive, mount, options).take(middle - late_s, seed)) for mount in mounts]
     pixels = np.max([pixels, *(_pixels(seen, count) for _, seen in beside)], axis=0)
     truth = boxes_at(drive, middle)
     table = [truth.centers_m, truth.sizes_m, truth.yaws_rad[:, None], truth.velocities_mps]
@@ -146,71 +153,6 @@ def _conditions(drive: Drive, options: CameraOptions) -> Doubles:
     clear = np.isinf(weather.visibility_m)
     speed = np.hypot(*ego.velocity_mps[:2])
     return np.asarray([0.0 if clear else weather.visibility_m, weather.rain_mm_h, options.night, speed], np.float64)
-
-
-def _weather(rng: np.random.Generator) -> Weather:
-    lot = rng.random()
-    if lot < 0.05:
-        return Weather(visibility_m=float(rng.uniform(60, 300)))
-    if lot < 0.1:
-        return Weather(rain_mm_h=float(rng.uniform(2, 30)))
-    return Weather()
-
-
-def _beams(rng: np.random.Generator) -> BeamTable:
-    """Mostly an HDL-64E whose lasers are unevenly bright, tilted a little; now and then another make."""
-    if rng.random() < 0.12:
-        return beam_table(str(rng.choice(["OS1-64", "OS1-128", "Pandar40", "HDL-32E"])))
-    tilt = float(np.deg2rad(rng.uniform(-0.3, 0.7)))
-    table = hdl64()
-    return replace(table, elevations_rad=tuple(e + tilt for e in table.elevations_rad),
-                   brightness=uneven(64, int(rng.integers(1 << 30))) if rng.random() < 0.8 else (),
-                   fade=float(rng.uniform(0, 0.2)))  # fmt: skip
-
-
-def _camera(rng: np.random.Generator) -> CameraMount:
-    focal = float(rng.uniform(330, 460))
-    matrix = np.asarray([[focal, 0, rng.uniform(300, 340)], [0, focal, rng.uniform(70, 112)], [0, 0, 1]])
-    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, matrix, np.zeros(0))
-    place = np.asarray([rng.uniform(-0.1, 0.5), rng.uniform(-0.15, 0.15), rng.uniform(1.4, 1.8)])
-    turn = Pose.from_euler(float(rng.normal(0, 0.008)), float(rng.normal(0, 0.015)), float(rng.normal(0, 0.015)), place)
-    return CameraMount(turn @ AXES, model)
-
-
-def _sides(around: bool) -> tuple[CameraMount, ...]:
-    """Cameras that look left, behind and right, a quarter of the circle each; none if not `around`."""
-    model = CameraModel("pinhole", WIDTH_PX, HEIGHT_PX, np.asarray([[320.0, 0, 320], [0, 320.0, 92], [0, 0, 1]]),
-                        np.zeros(0))  # fmt: skip
-    places = ((np.pi / 2, 0.0, 0.6), (np.pi, -0.5, 0.0), (-np.pi / 2, 0.0, -0.6)) if around else ()
-    return tuple(CameraMount(Pose.from_euler(0.0, 0.0, yaw, np.asarray([x, y, 1.6])) @ AXES, model)
-                 for yaw, x, y in places)  # fmt: skip
-
-
-def _options(rng: np.random.Generator, weather: Weather) -> CameraOptions:
-    night = bool(rng.random() < 0.1)
-    return CameraOptions(
-        noise=float(rng.uniform(0.5, 4)), exposure=float(np.exp(rng.normal(0, 0.25))), shadows=bool(rng.random() < 0.7),
-        blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.6 else 0.0, night=night, weather=weather,
-    )  # fmt: skip
-
-
-def drawn_array(rng: np.random.Generator) -> MicrophoneArray:
-    """An array of four to six microphones somewhere on the roof."""
-    count, radius = int(rng.integers(4, 7)), float(rng.uniform(0.08, 0.18))
-    angle = np.arange(count) * 2 * np.pi / count + rng.uniform(0, 2 * np.pi)
-    ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
-    ring += rng.normal(0, 0.003, ring.shape)
-    if rng.random() < 0.4:
-        ring = np.asarray([[0.1, 0.1, 0], [0.1, -0.1, 0], [-0.1, -0.1, 0], [-0.1, 0.1, 0]])
-    place = np.asarray([rng.uniform(-0.5, 0.3), 0.0, rng.uniform(1.6, 1.9)])
-    return MicrophoneArray(Pose(np.eye(3), place), ring)
-
-
-def drawn_hearing(microphones: int, rng: np.random.Generator) -> Hearing:
-    """Gains, wind and now and then a dead one of so many microphones."""
-    dead = (int(rng.integers(microphones)),) if rng.random() < 0.05 else ()
-    gains = tuple(rng.normal(0, 1.0, microphones).tolist())
-    return Hearing(dead=dead, gains_db=gains, wind_pa_at_10_mps=float(0.03 * np.exp(rng.normal(0, 0.5))))
 
 
 def heard_at(drive: Drive, array: MicrophoneArray, seconds: float, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -15,6 +15,8 @@ from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.train.rides import Ride
 
 WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
+NOTHING = 5  # class of what is none of the things
+MARGIN_M = 0.15  # by which a thing's points may lie outside its box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +24,7 @@ class View:
     """One picture, what is seen in it, and where it was taken from as far as the network is told."""
 
     image: Floats  # (3, 192, 640)
-    classes: Array  # (24, 80); 5: none of them
+    classes: Array  # (24, 80); NOTHING: none of them
     depths: Floats  # (24, 80) depth bins as real numbers, -1 where nobody knows
     model: CameraModel
     pose: Pose  # vehicle_from_camera
@@ -48,13 +50,13 @@ def changed_view(ride: Ride, fit: Fit, rng: np.random.Generator) -> View:
     """As another camera would have taken it, through the lens of `fit`, its calibration a little wrong."""
     pose = _shaken(rng) @ Pose(ride.camera[:3, :3], ride.camera[:3, 3])
     picture = _laid(_developed(ride.picture(), rng), fit, 1.0, 114, cv2.INTER_LINEAR)
-    classes = _laid(ride.classes.astype(np.uint8), fit, 8.0, 5, cv2.INTER_NEAREST).astype(np.int64)
+    classes = _laid(ride.classes.astype(np.uint8), fit, 8.0, NOTHING, cv2.INTER_NEAREST).astype(np.int64)
     return _view(ride, picture, classes, pose, fit)
 
 
 def _view(ride: Ride, picture: Array, classes: Array, pose: Pose, fit: Fit) -> View:
     model = lens_of(ride)
-    return View(prepare(picture, PICTURE)[0], classes, _depths(ride, model, fit), model, pose, fit)
+    return View(prepare(picture, PICTURE)[0], classes, _depths(ride, model, fit, classes), model, pose, fit)
 
 
 def drawn_lens(rng: np.random.Generator) -> Fit:
@@ -78,16 +80,39 @@ def _laid(values: Array, fit: Fit, cell: float, empty: int, how: int) -> Array:
     return cv2.warpAffine(values, matrix, size, flags=how, borderValue=(empty,) * 3)
 
 
-def _depths(ride: Ride, model: CameraModel, fit: Fit) -> Floats:
-    """(24, 80) depth bins of the nearest scan point in each cell of the picture."""
-    pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
+def _depths(ride: Ride, model: CameraModel, fit: Fit, classes: Array) -> Floats:
+    """(24, 80) depth bins of what each cell of the picture shows: of a thing its middle's, so that the lift lays it
+    where the head looks for it; otherwise of the nearest scan point.
+
+    Which thing it is says the nearest scan point; one of none of them, where the picture shows a thing, says nothing.
+    """
+    camera_from_vehicle = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
     ahead = ride.xyz_m[(ride.xyz_m[:, 0] > 2.0) & (np.abs(ride.xyz_m[:, 1]) < 1.2 * ride.xyz_m[:, 0] + 2)][::2]
-    local = pose.apply(ahead.astype(np.float64))
-    u, v, good = pictured(local, model, fit)
-    cell = (v[good] // 8).astype(np.int64) * MAP[1] + (u[good] // 8).astype(np.int64)
-    out = np.full(MAP[0] * MAP[1], np.inf)
-    np.minimum.at(out, cell, depth_bins(local[good, 2], model, fit))
-    return np.where(np.isinf(out), -1.0, out).reshape(MAP).astype(np.float32)
+    local = camera_from_vehicle.apply(ahead.astype(np.float64))
+    u, v, inside = pictured(local, model, fit)
+    seen = np.flatnonzero(inside)
+    seen = seen[np.argsort(-local[seen, 2])]  # the nearest last: it stays
+    nearest = np.full(MAP[0] * MAP[1], -1)
+    nearest[(v[seen] // 8).astype(np.int64) * MAP[1] + (u[seen] // 8).astype(np.int64)] = seen
+    known = np.flatnonzero(nearest >= 0)
+    own = _owners(ahead[nearest[known]], ride.boxes)
+    middles = camera_from_vehicle.apply(ride.boxes[:, :3].astype(np.float64))
+    depth = np.where(own < 0, local[nearest[known], 2], np.append(middles[:, 2], 0.0)[own])
+    out = np.full(len(nearest), -1.0)
+    out[known] = np.where((own >= 0) == (classes.ravel()[known] < NOTHING), depth_bins(depth, model, fit), -1.0)
+    return out.reshape(MAP).astype(np.float32)
+
+
+def _owners(points_m: Floats, boxes: Floats) -> Array:
+    """(N,) which of boxes (M, 9) each point lies in, -1: in none."""
+    if not len(boxes):
+        return np.full(len(points_m), -1)
+    away = points_m[:, None] - boxes[None, :, :3]
+    c, s = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
+    along, across = c * away[..., 0] + s * away[..., 1], c * away[..., 1] - s * away[..., 0]
+    offset = np.abs(np.stack([along, across, away[..., 2]], axis=2))
+    inside = (offset < boxes[:, 3:6] / 2 + MARGIN_M).all(axis=2)
+    return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
 
 
 def _shaken(rng: np.random.Generator) -> Pose:
@@ -119,7 +144,7 @@ def _developed(picture: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4)))
     if rng.random() < 0.4:
-        out = out + rng.normal(0, rng.uniform(2, 10), out.shape).astype(np.float32)
+        out = out + rng.standard_normal(out.shape, np.float32) * np.float32(rng.uniform(2, 10))
     if rng.random() < 0.15:  # something sticks to the lens
         x, y = int(rng.integers(0, 500)), int(rng.integers(0, 120))
         out[y : y + int(rng.integers(20, 90)), x : x + int(rng.integers(40, 200))] = rng.uniform(0, 200)

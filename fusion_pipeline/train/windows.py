@@ -21,7 +21,8 @@ from fusion_pipeline.encode.audio import AZIMUTHS, Response, SteeredResponse, az
 from fusion_pipeline.messages import AudioChunk, Header
 from fusion_pipeline.rig import MicrophoneArray
 from fusion_pipeline.train.lessons import SIGMA_RAD, hills
-from fusion_pipeline.train.rides import AUDIBLE_DB, RATE_HZ, WINDOW, drawn_array, drawn_hearing
+from fusion_pipeline.train.rides import AUDIBLE_DB, RATE_HZ, WINDOW
+from fusion_pipeline.train.rigs import drawn_array, drawn_hearing
 from fusion_pipeline.world.drive import Drive
 from fusion_pipeline.world.motion import nearest_image
 from fusion_pipeline.world.scenarios import scenario

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from fusion_pipeline.arrays import Floats  # noqa: E402
 from fusion_pipeline.encode.audio import Response  # noqa: E402
 from fusion_pipeline.train import ears, windows  # noqa: E402
-from fusion_pipeline.train.rides import drawn_array  # noqa: E402
+from fusion_pipeline.train.rigs import drawn_array  # noqa: E402
 from fusion_pipeline.train.senses import AudioNet  # noqa: E402
 from fusion_pipeline.train.windows import joined, siren_row, taught  # noqa: E402
 from fusion_pipeline.world.scenarios import scenario  # noqa: E402
