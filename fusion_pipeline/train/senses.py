@@ -54,9 +54,8 @@ class CameraNet(nn.Module):
         self.down, self.side = _conv(far, SEEN, 1), _conv(eight, SEEN, 1)
         self.segment = nn.Conv2d(SEEN, len(CLASSES) + 1, 1)
         self.far = nn.Sequential(_conv(eight, 48), nn.Conv2d(48, DEPTHS, 1))
-        self.far_up, self.deep = _conv(far, eight, 1), _Residual(eight)
-        for added in (self.fine, self.deep):  # what was taught without them begins as it was
-            nn.init.zeros_(added.b[1].weight)
+        self.far_up = _conv(far, eight, 1)
+        nn.init.zeros_(self.fine.b[1].weight)
 
     def forward(self, image: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, 32, 24, 80), (B, 96, 12, 40), (B, 6, 24, 80), (B, 64, 24, 80); `rays` (B, 480, RAY)."""
@@ -66,7 +65,7 @@ class CameraNet(nn.Module):
         sixteen = self.settle(sixteen + around)
         fine = self.side(eight) + functional.interpolate(self.down(sixteen), scale_factor=2.0, mode="nearest")
         up = functional.interpolate(self.far_up(sixteen), scale_factor=2.0, mode="nearest")
-        return fine, sixteen, self.segment(fine), self.far(self.deep(eight + up))
+        return fine, sixteen, self.segment(fine), self.far(eight + up)
 
 
 class Spread(nn.Module):

@@ -74,7 +74,6 @@ def _layers(size: Size) -> Iterator[Layer]:
     yield Layer("camera.down", None, ("tokens",))
     yield Layer("camera.side", None, ("eight",))
     yield Layer("camera.far_up", "eight", ("tokens",))
-    yield from _residual("camera.deep", "eight")
     yield Layer("camera.far.0", None, ("eight",))
     yield Layer("look", "lifted", (3 * SEEN,), False)
     yield Layer("far", "lifted", (3 + 4,), False)

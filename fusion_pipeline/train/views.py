@@ -16,7 +16,6 @@ from fusion_pipeline.train.rides import Ride
 
 WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
 NOTHING = 5  # class of what is none of the things
-MARGIN_M = 0.15  # by which a thing's points may lie outside its box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +55,7 @@ def changed_view(ride: Ride, fit: Fit, rng: np.random.Generator) -> View:
 
 def _view(ride: Ride, picture: Array, classes: Array, pose: Pose, fit: Fit) -> View:
     model = lens_of(ride)
-    return View(prepare(picture, PICTURE)[0], classes, _depths(ride, model, fit, classes), model, pose, fit)
+    return View(prepare(picture, PICTURE)[0], classes, _depths(ride, model, fit), model, pose, fit)
 
 
 def drawn_lens(rng: np.random.Generator) -> Fit:
@@ -80,39 +79,16 @@ def _laid(values: Array, fit: Fit, cell: float, empty: int, how: int) -> Array:
     return cv2.warpAffine(values, matrix, size, flags=how, borderValue=(empty,) * 3)
 
 
-def _depths(ride: Ride, model: CameraModel, fit: Fit, classes: Array) -> Floats:
-    """(24, 80) depth bins of what each cell of the picture shows: of a thing its middle's, so that the lift lays it
-    where the head looks for it; otherwise of the nearest scan point.
-
-    Which thing it is says the nearest scan point; one of none of them, where the picture shows a thing, says nothing.
-    """
-    camera_from_vehicle = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
+def _depths(ride: Ride, model: CameraModel, fit: Fit) -> Floats:
+    """(24, 80) depth bins of the nearest scan point in each cell of the picture."""
+    pose = Pose(ride.camera[:3, :3], ride.camera[:3, 3]).inverse()
     ahead = ride.xyz_m[(ride.xyz_m[:, 0] > 2.0) & (np.abs(ride.xyz_m[:, 1]) < 1.2 * ride.xyz_m[:, 0] + 2)][::2]
-    local = camera_from_vehicle.apply(ahead.astype(np.float64))
-    u, v, inside = pictured(local, model, fit)
-    seen = np.flatnonzero(inside)
-    seen = seen[np.argsort(-local[seen, 2])]  # the nearest last: it stays
-    nearest = np.full(MAP[0] * MAP[1], -1)
-    nearest[(v[seen] // 8).astype(np.int64) * MAP[1] + (u[seen] // 8).astype(np.int64)] = seen
-    known = np.flatnonzero(nearest >= 0)
-    own = _owners(ahead[nearest[known]], ride.boxes)
-    middles = camera_from_vehicle.apply(ride.boxes[:, :3].astype(np.float64))
-    depth = np.where(own < 0, local[nearest[known], 2], np.append(middles[:, 2], 0.0)[own])
-    out = np.full(len(nearest), -1.0)
-    out[known] = np.where((own >= 0) == (classes.ravel()[known] < NOTHING), depth_bins(depth, model, fit), -1.0)
-    return out.reshape(MAP).astype(np.float32)
-
-
-def _owners(points_m: Floats, boxes: Floats) -> Array:
-    """(N,) which of boxes (M, 9) each point lies in, -1: in none."""
-    if not len(boxes):
-        return np.full(len(points_m), -1)
-    away = points_m[:, None] - boxes[None, :, :3]
-    c, s = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
-    along, across = c * away[..., 0] + s * away[..., 1], c * away[..., 1] - s * away[..., 0]
-    offset = np.abs(np.stack([along, across, away[..., 2]], axis=2))
-    inside = (offset < boxes[:, 3:6] / 2 + MARGIN_M).all(axis=2)
-    return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+    local = pose.apply(ahead.astype(np.float64))
+    u, v, good = pictured(local, model, fit)
+    cell = (v[good] // 8).astype(np.int64) * MAP[1] + (u[good] // 8).astype(np.int64)
+    out = np.full(MAP[0] * MAP[1], np.inf)
+    np.minimum.at(out, cell, depth_bins(local[good, 2], model, fit))
+    return np.where(np.isinf(out), -1.0, out).reshape(MAP).astype(np.float32)
 
 
 def _shaken(rng: np.random.Generator) -> Pose:
