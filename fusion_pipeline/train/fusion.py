@@ -28,7 +28,7 @@ POOL = 4  # the grid that asks is so much coarser
 HEADS, DEPTH = 4, 16
 WAY = 6  # numbers of a ray that say where from and where to
 BASE = Size("base", quarter=64, trunk=32, inner=48, spread=32)
-NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=16, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64),
+NANO = Size("nano", stem=16, coarse=32, quarter=64, trunk=32, blocks=1, inner=32, spread=32, camera=(16, 16, 32, 64),
             hinted=True, timed=32, use=("gates",))  # fmt: skip
 SIZES = {size.name: size for size in (BASE, NANO)}
 _ABSENT = 1e4

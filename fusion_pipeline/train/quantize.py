@@ -8,7 +8,7 @@ so that sums of two products fit into the 16 bits that processors without VNNI a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,8 @@ MIXES: tuple[Mix, ...] = ((1, 1, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0))
 MOMENTS = 32  # that ranges are taken from
 EXACT = ("/heat", "/motion", "/audio")  # parts that stay as they are
 INSIDE = ("Conv", "Relu")
-ADDED = (*INSIDE, "Resize")  # sums of what these make, as in residual blocks, are in whole numbers as well
+ADDED = (*INSIDE, "Resize")  # sums of what these make, as in residual blocks, are in whole numbers as well,
+SWITCH = "present"  # and its products with this, by which an absent sense gives nothing
 
 
 def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
@@ -42,21 +43,28 @@ def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
-            prepared, out, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=[*INSIDE, "Add"],
-            nodes_to_exclude=_exact(onnx.load(str(prepared)).graph.node),
+            prepared, out, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=[*INSIDE, "Add", "Mul"],
+            nodes_to_exclude=_exact(onnx.load(str(prepared)).graph),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
         )  # fmt: skip
 
 
-def _exact(nodes: Iterable[onnx.NodeProto]) -> list[str]:
-    """Names of those, in order, that stay in floating point."""
-    made, out = set[str](), list[str]()
-    for node in nodes:
-        apart = node.op_type == "Add" and not made.issuperset(node.input)
-        if apart or (node.op_type in INSIDE and node.name.startswith(EXACT)):
+def _exact(graph: onnx.GraphProto) -> list[str]:
+    """Names of nodes that stay in floating point."""
+    constant = {value.name for value in graph.initializer}
+    whole, switch, out = set[str](), {SWITCH}, list[str]()
+    for node in graph.node:
+        given = {name for name in node.input if name and name not in constant}
+        sums = node.op_type == "Add" and given and whole.issuperset(node.input)
+        switched = node.op_type == "Mul" and given & whole and given - whole and switch.issuperset(given - whole)
+        if given and switch.issuperset(given):
+            switch.update(node.output)
+        if node.op_type in INSIDE and node.name.startswith(EXACT):
             out.append(node.name)
-        elif node.op_type in (*ADDED, "Add"):
-            made.update(node.output)
+        elif node.op_type in ADDED or sums or switched:
+            whole.update(node.output)
+        elif node.op_type in ("Add", "Mul"):
+            out.append(node.name)
     return out
 
 

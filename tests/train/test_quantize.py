@@ -57,6 +57,14 @@ def test_most_of_it_is_in_whole_numbers_and_what_must_be_exact_is_not(folder: Pa
     assert (folder / "fusion_int8.onnx").stat().st_size < 0.6 * (folder / "fusion.onnx").stat().st_size
 
 
+def test_an_absent_sense_is_left_out_in_whole_numbers(folder: Path) -> None:
+    graph = onnx.load(str(folder / "fusion_int8.onnx")).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    whole = [node for node in graph.node if {made_by.get(name) for name in node.input} == {"DequantizeLinear"}]
+    assert sum(node.op_type == "Mul" for node in whole) == 3  # LiDAR at both resolutions, and the camera
+    assert sum(node.op_type == "Add" for node in whole) > 10
+
+
 def test_its_manifest_says_that_it_is_for_the_cpu(folder: Path) -> None:
     whole, exact = (Manifest.beside(folder / name) for name in ("fusion_int8.onnx", "fusion.onnx"))
     assert whole.requires.providers == ("cpu",)
