@@ -55,9 +55,10 @@ def _exact(graph: onnx.GraphProto) -> list[str]:
     whole, switch, out = set[str](), {SWITCH}, list[str]()
     for node in graph.node:
         given = {name for name in node.input if name and name not in constant}
-        sums = node.op_type == "Add" and given and whole.issuperset(node.input)
-        switched = node.op_type == "Mul" and given & whole and given - whole and switch.issuperset(given - whole)
-        if given and switch.issuperset(given):
+        others = given - whole
+        sums = node.op_type == "Add" and whole.issuperset(node.input)
+        switched = node.op_type == "Mul" and others and others != given and others <= switch
+        if given and given <= switch:
             switch.update(node.output)
         if node.op_type in INSIDE and node.name.startswith(EXACT):
             out.append(node.name)
