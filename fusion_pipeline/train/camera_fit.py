@@ -1,6 +1,6 @@
 """Trains the camera's part by itself on cached rides: what each part of the picture shows and how deep that lies.
 
-    python -m fusion_pipeline.train.camera_fit RIDES RUN --from fusion_pipeline/train/fusion_base.npz --seconds 1200
+    python -m fusion_pipeline.train.camera_fit RIDES RUN --from fusion_pipeline/train/fusion_base.npz --keep edges
 
 Without raster, grid and head a picture costs a third, and depth is what a camera by itself is worst at: a network that
 is then trained further with fusion_fit, from RUN/last.pt, need not find it out by way of boxes.
@@ -30,6 +30,7 @@ from fusion_pipeline.train.stored import begin_with
 from fusion_pipeline.train.views import NOTHING, changed_view, drawn_lens
 
 USUAL = Manner()
+EDGES = "edges"  # what a manner can keep: the finest layers, a third of the time, once they have been taught
 LOOK = 200  # batches after which the folder is looked at again
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # images, rays, classes, depths
 
@@ -83,7 +84,7 @@ def fit(
         begin_with(whole, start)
     whole = whole.to(memory_format=torch.channels_last).eval()
     camera = whole.camera.train()
-    if start is not None:  # edges have been taught, and cost a third of the time
+    if EDGES in manner.kept:
         for part in (camera.two, camera.four):
             part.eval().requires_grad_(False)
     learning = [value for value in camera.parameters() if value.requires_grad]
@@ -106,11 +107,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--keep", nargs="*", choices=(EDGES,), default=(), help="what stays as --from has it")
     parser.add_argument("--half", action="store_true", help="bfloat16")
     options = parser.parse_args()
     schedule = Schedule(options.seconds, options.batch, options.rate)
     fit(options.rides, options.run, schedule, options.start,
-        Manner(options.threads, size=options.size, half=options.half))  # fmt: skip
+        Manner(options.threads, tuple(options.keep), size=options.size, half=options.half))  # fmt: skip
 
 
 if __name__ == "__main__":

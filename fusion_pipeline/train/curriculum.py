@@ -17,14 +17,14 @@ class Stage:
     name: str
     share: float  # of the whole time
     shares: tuple[float, ...] = SHARES  # of lessons with each of lessons.MIXES
-    kept: tuple[str, ...] = ()  # fusion_fit.PARTS that neither learn nor change their statistics
+    kept: tuple[str, ...] = ()  # fusion_fit.PARTS, or camera_fit.EDGES, that neither learn nor change their statistics
     slow: float = 0.6  # the LiDAR's share of the learning rate
     rate: float = 1.0  # of the run's learning rate
     pictures: bool = False  # the camera's part alone, on depth and classes (camera_fit)
 
 
 FURTHER = (
-    Stage("pictures", 0.15, pictures=True, rate=1.3),
+    Stage("pictures", 0.15, kept=("edges",), pictures=True, rate=1.3),
     Stage("camera", 0.25, CAMERA_ONLY, ("lidar", "audio"), 0.1, 1.3),
     Stage("together", 0.45, kept=("audio",)),
     Stage("settling", 0.15, kept=("audio",), slow=1.0, rate=0.3),

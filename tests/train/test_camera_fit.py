@@ -13,7 +13,9 @@ torch = pytest.importorskip("torch")
 
 from fusion_pipeline.encode.lookup import DEPTHS, FARTHEST_M, NEAREST_M, RAY  # noqa: E402
 from fusion_pipeline.train import camera_fit, loop  # noqa: E402
+from fusion_pipeline.train.curriculum import FROM_NOTHING, FURTHER, Stage  # noqa: E402
 from fusion_pipeline.train.fusion import BASE, FusionNet  # noqa: E402
+from fusion_pipeline.train.fusion_fit import Manner  # noqa: E402
 from fusion_pipeline.train.loop import Schedule  # noqa: E402
 from fusion_pipeline.train.losses import class_loss, depth_loss  # noqa: E402
 from fusion_pipeline.train.rides import load, render, save  # noqa: E402
@@ -72,14 +74,18 @@ def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monk
     store(FusionNet(BASE), tmp_path / "start.npz", 7)
     before = restored(tmp_path / "start.npz")[0].state_dict()
     run = tmp_path / "run"
-    camera_fit.fit(rides, run, Schedule(45.0, 2, 2e-3), tmp_path / "start.npz", said=lambda s, text: heard.append(text))
+    manner = Manner(kept=(camera_fit.EDGES,))
+    start = tmp_path / "start.npz"
+    camera_fit.fit(rides, run, Schedule(45.0, 2, 2e-3), start, manner, lambda _, text: heard.append(text))
     assert heard[0].startswith("segment ")
     network, samples = restored(run / "last.pt")
     after = network.state_dict()
     assert float((after["camera.ground.tell.weight"]).abs().max()) > 0
     torch.testing.assert_close(after["lidar.stem.0.0.weight"], before["lidar.stem.0.0.weight"])
-    assert float((after["camera.two.0.weight"] - before["camera.two.0.weight"]).abs().max()) > 1e-4
-    camera_fit.fit(rides, run, Schedule(9.0, 2, 2e-3))  # neither its start nor its steps are asked for again
+    assert float((after["camera.sixteen.0.0.weight"] - before["camera.sixteen.0.0.weight"]).abs().max()) > 1e-4
+    edges = [name for name in after if name.startswith(("camera.two.", "camera.four."))]
+    assert all(torch.equal(after[name], before[name]) for name in edges)
+    camera_fit.fit(rides, run, Schedule(9.0, 2, 2e-3), None, manner)  # neither start nor steps are asked for again
     network, more = restored(run / "last.pt")
     assert more > samples
     torch.testing.assert_close(network.state_dict()["hear.weight"], before["hear.weight"])
@@ -89,6 +95,26 @@ def test_it_leaves_a_whole_network_and_goes_on(rides: Path, tmp_path: Path, monk
 def test_without_rides_it_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"train\.rides"):
         next(camera_fit.batches(tmp_path, Schedule(1.0)))
+
+
+def test_a_camera_that_was_never_taught_learns_its_edges_too(
+    rides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    store(FusionNet(BASE), tmp_path / "start.npz", 0)
+    before = restored(tmp_path / "start.npz")[0].state_dict()["camera.two.0.weight"]
+    for stage, moves in ((stage_of(FROM_NOTHING), True), (stage_of(FURTHER), False)):
+        run = tmp_path / str(moves)
+        camera_fit.fit(rides, run, Schedule(9.0, 2, 2e-3), tmp_path / "start.npz", Manner(kept=stage.kept))
+        after = restored(run / "last.pt")[0].state_dict()["camera.two.0.weight"]
+        assert torch.equal(after, before) != moves
+
+
+def stage_of(stages: tuple[Stage, ...]) -> Stage:
+    """The one of pictures."""
+    return next(stage for stage in stages if stage.pictures)
 
 
 def test_a_picture_of_elsewhere_is_whole_but_out_of_place(rides: Path) -> None:
