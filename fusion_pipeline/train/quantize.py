@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.train.by_rows import by_rows
 from fusion_pipeline.train.judge import Judge, Mix
 from fusion_pipeline.train.rides import Ride
 
@@ -47,6 +48,9 @@ def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
             nodes_to_exclude=_exact(onnx.load(str(prepared)).graph),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
         )  # fmt: skip
+    model = onnx.load(str(out))
+    by_rows(model)
+    onnx.save(model, str(out))
 
 
 def _exact(graph: onnx.GraphProto) -> list[str]:

@@ -65,6 +65,18 @@ def test_an_absent_sense_is_left_out_in_whole_numbers(folder: Path) -> None:
     assert sum(node.op_type == "Add" for node in whole) > 10
 
 
+def test_what_is_repeated_or_read_is_copied_by_rows(folder: Path) -> None:
+    graph = onnx.load(str(folder / "fusion_int8.onnx")).graph
+    assert [node.name for node in graph.node if node.op_type == "Resize"] == [
+        "/camera/ground/Resize"
+    ]  # is not repeated
+    made_by = {name: node for node in graph.node for name in node.output}
+    columns = [node for node in graph.node if node.op_type == "Gather" and node.attribute[0].i == 1]
+    maps = [made_by[node.input[0]] for node in columns if node.input[0] in made_by]
+    assert not [flat for flat in maps if flat.op_type == "Reshape"
+                and made_by[flat.input[0]].op_type == "DequantizeLinear"]  # fmt: skip
+
+
 def test_its_manifest_says_that_it_is_for_the_cpu(folder: Path) -> None:
     whole, exact = (Manifest.beside(folder / name) for name in ("fusion_int8.onnx", "fusion.onnx"))
     assert whole.requires.providers == ("cpu",)
