@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from fusion_pipeline.evaluate.pictures import write_charts
 from fusion_pipeline.metrics.charts import Chart, Series
@@ -69,7 +71,8 @@ def judged(checkpoint: Path, taught: int, moments: Sequence[Ride], threads: int 
         export(net, path)
         path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
         judge = Judge(path, threads)
-        means = {mix: mean_ap(moments, [judge(moment, mix) for moment in moments]) for mix in SUBSETS}
+        steps = track(SUBSETS, f"judging {checkpoint.name}", console=Console(stderr=True), transient=True)
+        means = {mix: mean_ap(moments, [judge(moment, mix) for moment in moments]) for mix in steps}
     return Point(checkpoint.stem, taught, means)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,9 @@ def test_interrupted_with_ctrl_c(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "fusion_pipeline.cli", "fleet", "run", JOB, "--logs", str(tmp_path / "logs/*.log"),
                "--out", str(out)]  # fmt: skip
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # A shell that runs tests in the background has children ignore Ctrl-C; this one must hear it.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeds)
     until = time.monotonic() + 60
     while not list(out.glob("work/*/note.txt")) and time.monotonic() < until:
         time.sleep(0.05)
