@@ -13,9 +13,11 @@ from fusion_pipeline.encode.lookup import HEIGHT_PX, MAP, PICTURE, WIDTH_PX, dep
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.train.rides import Ride
+from fusion_pipeline.train.textures import textured
 
 WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
 NOTHING = 5  # class of what is none of the things
+STRANGE = 0.6  # of the pictures get textures that no renderer of ours has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,10 @@ def plain_view(ride: Ride) -> View:
 def changed_view(ride: Ride, fit: Fit, rng: np.random.Generator) -> View:
     """As another camera would have taken it, through the lens of `fit`, its calibration a little wrong."""
     pose = _shaken(rng) @ Pose(ride.camera[:3, :3], ride.camera[:3, 3])
-    picture = _laid(_developed(ride.picture(), rng), fit, 1.0, 114, cv2.INTER_LINEAR)
+    picture = ride.picture()
+    if rng.random() < STRANGE:
+        picture = textured(picture, ride.classes != NOTHING, rng)
+    picture = _laid(_developed(picture, rng), fit, 1.0, 114, cv2.INTER_LINEAR)
     classes = _laid(ride.classes.astype(np.uint8), fit, 8.0, NOTHING, cv2.INTER_NEAREST).astype(np.int64)
     return _view(ride, picture, classes, pose, fit)
 
