@@ -1,4 +1,4 @@
-"""An exported fusion network with its convolutions in whole numbers of 8 bits: for the CPU, a quarter faster.
+"""An exported fusion network with its convolutions in whole numbers of 8 bits: for the CPU, a third faster.
 
 Ranges come from simulated moments, with all senses and with some missing. What the heat map, the ears and the speeds
 end in stays in floating point, as do the boxes: there a step of 1/255 of the range would be seen. Weights take 7 bits,
