@@ -32,6 +32,8 @@ LIMITS = """\
 * Each KITTI frame is judged alone. Earlier sweeps, which give velocities, and tracks are judged in simulation alone.
 * Corruptions of real frames are done to the recording: fog and snow by formulas, late pictures only where a drive has
   earlier ones. What the frames did not allow stands in the row of kinds; the mean is over the others.
+* Without its LiDAR the network finds little in real streets: pictures of the simulator are plainer than the world, and
+  distances of cars are a quarter wrong. A vehicle whose LiDAR fails must stop by other means.
 * The grid reaches 70.4 m ahead and 40 m to both sides of the sensors; nothing is found behind.
 * Scores are chances and sigmas are errors where the world is like the simulation; the rows on calibration say how far
   they are from it on real frames. `fusion adapt` measures the normalisations anew on your own sensors, without labels.
