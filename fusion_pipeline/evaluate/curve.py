@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from fusion_pipeline.evaluate.pictures import write_charts
 from fusion_pipeline.metrics.charts import Chart, Series
@@ -63,16 +64,20 @@ class Trend:
         return float(2 ** ((mean - self.at_one) / self.per_doubling)) if self.per_doubling > 0 else float("inf")
 
 
-def judged(checkpoint: Path, taught: int, moments: Sequence[Ride], threads: int = 2) -> Point:
-    """Of one checkpoint."""
+def judged(
+    checkpoint: Path, taught: int, moments: Sequence[Ride], advance: Callable[[], None], threads: int = 2
+) -> Point:  # fmt: skip
+    """Of one checkpoint; `advance` is called after each subset of the senses."""
     net, samples = restored(checkpoint)
     with TemporaryDirectory(prefix="fusion-curve-") as folder:
         path = Path(folder) / "fusion.onnx"
         export(net, path)
         path.with_suffix(".toml").write_text(manifest(path, samples), encoding="utf-8")
         judge = Judge(path, threads)
-        steps = track(SUBSETS, f"judging {checkpoint.name}", console=Console(stderr=True), transient=True)
-        means = {mix: mean_ap(moments, [judge(moment, mix) for moment in moments]) for mix in steps}
+        means = dict[Mix, float]()
+        for mix in SUBSETS:
+            means[mix] = mean_ap(moments, [judge(moment, mix) for moment in moments])
+            advance()
     return Point(checkpoint.stem, taught, means)
 
 
@@ -134,7 +139,10 @@ def main() -> None:
     if len({int(count) for _, _, count in asked}) < 2:
         parser.error("a curve needs checkpoints after two different numbers of moments")
     moments = held_out(options.cache, options.moments)
-    points = sorted((judged(Path(path), int(count), moments) for path, _, count in asked), key=lambda one: one.taught)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        advance = partial(bar.advance, bar.add_task("judging", total=len(asked) * len(SUBSETS)))
+        found = [judged(Path(path), int(count), moments, advance) for path, _, count in asked]
+    points = sorted(found, key=lambda one: one.taught)
     line, goal = trend(points), needed(points[-1], WANTED)
     sys.stdout.write(table(points))
     enough = line.reaches(goal)

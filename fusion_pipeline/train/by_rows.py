@@ -8,6 +8,7 @@ a Gather of rows of channels, done before numbers are made floating point. What 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from fusion_pipeline.arrays import Array
 
 LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]  # permutations that put channels last, and first again
+REPEATS = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
 
 
 def by_rows(model: ModelProto) -> None:
@@ -47,8 +49,7 @@ class _Work:
 
     def times(self, node: NodeProto) -> int:
         """How many times as large a Resize makes rows and columns; 0 if it does anything else."""
-        how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if how.get("mode") != b"nearest" or len(node.input) < 3 or node.input[2] not in self._numbers:
+        if not REPEATS.items() <= _settings(node).items() or len(node.input) < 3 or node.input[2] not in self._numbers:
             return 0
         scales = self._numbers[node.input[2]]
         times = int(scales[-1]) if len(scales) == 4 else 0
@@ -70,8 +71,7 @@ class _Work:
     def read(self, node: NodeProto) -> None:
         """Some cells of a map (1, C, h, w) of whole numbers, where it has been flattened to (C, h * w)."""
         flat = self._made_by.get(node.input[0])
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        if flat is None or flat.op_type != "Reshape" or axis != 1:
+        if flat is None or flat.op_type != "Reshape" or _settings(node).get("axis") != 1:
             return
         source, steps = self._before(flat.input[0])
         shape, wanted = self._shapes.get(flat.input[0], []), self._shapes.get(node.input[0], [])
@@ -114,6 +114,10 @@ class _Work:
     def _constant(self, name: str, values: Array) -> str:
         self._graph.initializer.append(numpy_helper.from_array(values.astype(np.int64), name))
         return name
+
+
+def _settings(node: NodeProto) -> dict[str, Any]:
+    return {setting.name: helper.get_attribute_value(setting) for setting in node.attribute}
 
 
 def _inner(name: str, steps: list[str]) -> str:

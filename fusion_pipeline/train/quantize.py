@@ -41,14 +41,14 @@ def quantize(source: Path, out: Path, rides: Sequence[Ride]) -> None:
             return next(self._inputs, None)
 
     with TemporaryDirectory(prefix="fusion-quantize-") as folder, _no_hints():
-        prepared = Path(folder) / "prepared.onnx"
+        prepared, whole = Path(folder) / "prepared.onnx", Path(folder) / "whole.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
-            prepared, out, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=[*INSIDE, "Add", "Mul"],
+            prepared, whole, Moments(), quant_format=QuantFormat.QDQ, op_types_to_quantize=[*INSIDE, "Add", "Mul"],
             nodes_to_exclude=_exact(onnx.load(str(prepared)).graph),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
         )  # fmt: skip
-    model = onnx.load(str(out))
+        model = onnx.load(str(whole))
     by_rows(model)
     onnx.save(model, str(out))
 

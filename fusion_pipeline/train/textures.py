@@ -90,8 +90,7 @@ def _drawn(rng: np.random.Generator) -> Floats:
 
 def _cut(field: Floats, rng: np.random.Generator) -> Floats:
     """(H, W) of a larger field, perhaps mirrored; what lies on the ground keeps its horizon."""
-    down = 0 if field.shape[0] == HEIGHT_PX else int(rng.integers(field.shape[0] - HEIGHT_PX + 1))
-    across = int(rng.integers(field.shape[1] - WIDTH_PX + 1))
+    down, across = (int(rng.integers(room + 1)) for room in (field.shape[0] - HEIGHT_PX, field.shape[1] - WIDTH_PX))
     out = field[down : down + HEIGHT_PX, across : across + WIDTH_PX]
     return out[:, ::-1] if rng.random() < 0.5 else out
 

@@ -17,7 +17,7 @@ from fusion_pipeline.train.textures import textured
 
 WHOLE = Fit(1.0, 1.0, 0.0, 0.0)
 NOTHING = 5  # class of what is none of the things
-STRANGE = 0.6  # of the pictures get textures that no renderer of ours has
+TEXTURED = 0.6  # of the pictures get textures that no renderer of ours has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ def changed_view(ride: Ride, fit: Fit, rng: np.random.Generator) -> View:
     """As another camera would have taken it, through the lens of `fit`, its calibration a little wrong."""
     pose = _shaken(rng) @ Pose(ride.camera[:3, :3], ride.camera[:3, 3])
     picture = ride.picture()
-    if rng.random() < STRANGE:
+    if rng.random() < TEXTURED:
         picture = textured(picture, ride.classes != NOTHING, rng)
     picture = _laid(_developed(picture, rng), fit, 1.0, 114, cv2.INTER_LINEAR)
     classes = _laid(ride.classes.astype(np.uint8), fit, 8.0, NOTHING, cv2.INTER_NEAREST).astype(np.int64)

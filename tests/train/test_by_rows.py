@@ -17,7 +17,9 @@ CHANNELS, HIGH, WIDE = 3, 4, 5
 FLAT = HIGH * WIDE
 
 
-def network(mode: str = "nearest", scales: tuple[float, ...] = (1, 1, 2, 2), whole: bool = True) -> ModelProto:
+def network(
+    mode: str = "nearest", scales: tuple[float, ...] = (1, 1, 2, 2), whole: bool = True, where: str = "asymmetric"
+) -> ModelProto:  # fmt: skip
     """A map, in whole numbers before if `whole`; once larger, once with some of its cells read."""
     constants = {
         "scale": np.float32(0.05), "zero": np.uint8(7), "scales": np.asarray(scales, np.float32),
@@ -29,7 +31,7 @@ def network(mode: str = "nearest", scales: tuple[float, ...] = (1, 1, 2, 2), who
     ] if whole else [helper.make_node("Relu", ["map"], ["x"])]  # fmt: skip
     rest = [
         helper.make_node("Resize", ["x", "", "scales"], ["large"], mode=mode, nearest_mode="floor",
-                         coordinate_transformation_mode="asymmetric"),
+                         coordinate_transformation_mode=where),
         helper.make_node("Reshape", ["x", "shape"], ["flat"]),
         helper.make_node("Gather", ["flat", "cells"], ["read"], axis=1),
     ]  # fmt: skip
@@ -78,10 +80,13 @@ def test_of_floating_point_too_but_cells_are_then_read_as_before() -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize(("mode", "scales"), [("linear", (1, 1, 2, 2)), ("nearest", (1, 1, 2, 3)),
-                                              ("nearest", (1, 1, 1.5, 1.5))])  # fmt: skip
-def test_what_repeats_no_cells_stays(mode: str, scales: tuple[float, ...]) -> None:
-    model = network(mode, scales)
+@pytest.mark.parametrize(
+    ("mode", "scales", "where"),
+    [("linear", (1, 1, 2, 2), "asymmetric"), ("nearest", (1, 1, 2, 3), "asymmetric"),
+     ("nearest", (1, 1, 1.5, 1.5), "asymmetric"), ("nearest", (1, 1, 2, 2), "half_pixel")],
+)  # fmt: skip
+def test_what_repeats_no_cells_stays(mode: str, scales: tuple[float, ...], where: str) -> None:
+    model = network(mode, scales, where=where)
     by_rows(model)
     assert kinds(model).count("Resize") == 1
     outputs(model)

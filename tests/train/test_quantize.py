@@ -67,9 +67,8 @@ def test_an_absent_sense_is_left_out_in_whole_numbers(folder: Path) -> None:
 
 def test_what_is_repeated_or_read_is_copied_by_rows(folder: Path) -> None:
     graph = onnx.load(str(folder / "fusion_int8.onnx")).graph
-    assert [node.name for node in graph.node if node.op_type == "Resize"] == [
-        "/camera/ground/Resize"
-    ]  # is not repeated
+    resized = [node.name for node in graph.node if node.op_type == "Resize"]
+    assert resized == ["/camera/ground/Resize"]  # linear
     made_by = {name: node for node in graph.node for name in node.output}
     columns = [node for node in graph.node if node.op_type == "Gather" and node.attribute[0].i == 1]
     maps = [made_by[node.input[0]] for node in columns if node.input[0] in made_by]
