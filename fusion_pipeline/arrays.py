@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,11 @@ def require_dtype(name: str, array: Array, *dtypes: type[np.generic]) -> None:
     if not any(array.dtype == dtype for dtype in dtypes):
         wanted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
         raise ValueError(f"{name} has dtype {array.dtype}, expected {wanted}")
+
+
+def is_array(hint: Any) -> bool:
+    """Whether a type hint is an array's, such as `NDArray[np.uint8]`: an alias of `np.ndarray[...]` up to NumPy 2.4,
+    and from 2.5 on, where Python has them, a `TypeAliasType` whose value that is.
+    """
+    origin = get_origin(hint)
+    return get_origin(getattr(origin, "__value__", hint)) is np.ndarray

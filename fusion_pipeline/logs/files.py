@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import Message
@@ -36,6 +37,7 @@ class FileLog:
         """Items in any order; of equal arrival times in theirs. Raises LogError where there is none."""
         self.path, self.rig = path, rig
         self.refused: Counter[tuple[str, str]] = Counter() if refused is None else refused
+        self.findings = Findings()
         self._items = sorted(items, key=lambda item: item.arrival_ns)
         self._labels = labels
         if not self._items:

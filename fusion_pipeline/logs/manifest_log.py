@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.files import Item, rising
 from fusion_pipeline.logs.kitti_files import read_picture
 from fusion_pipeline.logs.labels import Labels
@@ -53,6 +54,7 @@ class ManifestLog:
         """Check the manifest and look at the files' ends. Raises LogError."""
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.findings = Findings()
         table = _table(path)
         self.rig = _rig(path, table.pop("rig", None))
         self._streams: dict[str, Callable[[int], Iterator[Message]]] = {}

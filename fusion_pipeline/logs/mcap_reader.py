@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.foxglove_read import lens_of, message_class, vector
 from fusion_pipeline.logs.frames import Frames
@@ -38,6 +39,7 @@ class McapLog:
         """Read the index, or, where a crash left none, walk over the whole file. Raises LogError."""
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.findings = Findings()
         with McapFile(path) as file:
             self.summary = summary(file)
             self.complete = self.summary.complete

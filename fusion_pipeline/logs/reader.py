@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.messages import Message
 from fusion_pipeline.rig import Rig
 
@@ -30,6 +31,7 @@ class Log(Protocol):
     topics: tuple[str, ...]  # sensor topics
     start_ns: int  # arrival of the first message
     end_ns: int  # arrival of the last
+    findings: Findings  # what is known to be wrong on opening, and what `messages` noticed
     refused: Counter[tuple[str, str]]  # what `messages` had to leave out, by topic and reason
 
     def messages(

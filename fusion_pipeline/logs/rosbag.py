@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.clock import LAST_NS
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.frames import Frames
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_decode import RosTypes
@@ -40,6 +41,7 @@ class RosLog:
         """Open it and read frames and lenses. Raises LogError."""
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.findings = Findings()
         self._source = _source(path)
         self.complete = not self._source.faults
         for fault in self._source.faults:

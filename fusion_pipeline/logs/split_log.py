@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 
+from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_reader import McapLog
 from fusion_pipeline.logs.reader import LogError
@@ -27,6 +28,7 @@ class SplitLog:
         self.path = path
         self.parts: list[McapLog] = []
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.findings = Findings()
         said = ""
         for file in sorted(path.glob("*.mcap")):
             try:
@@ -41,6 +43,8 @@ class SplitLog:
         for part in self.parts:
             self.refused.update(part.refused)
             part.refused = self.refused  # one count for all
+            self.findings.update(part.findings)
+            part.findings = self.findings
         self.rig = next((part.rig for part in self.parts if part.rig.topics), self.parts[0].rig)
         self.topics = tuple(dict.fromkeys(topic for part in self.parts for topic in part.topics))
         self.results = tuple(dict.fromkeys(topic for part in self.parts for topic in part.results))

@@ -12,6 +12,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from fusion_pipeline.arrays import is_array
+
 Packer = Callable[[Any, list[Any]], Any]
 Reader = Callable[[Any, Iterator[Any]], Any]
 _PLAIN = (str, int, float, bool)
@@ -40,7 +42,7 @@ def _packer(hint: Any) -> Packer:
         parts = [(attrgetter(field.name), _packer(hints[field.name])) for field in fields(hint)]
         return lambda value, arrays: [pack_part(get(value), arrays) for get, pack_part in parts]
     origin, inner = get_origin(hint), get_args(hint)
-    if origin is np.ndarray:
+    if is_array(hint):
         return _put_aside
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         each = _packer(inner[0])
@@ -66,7 +68,7 @@ def _reader(hint: Any) -> Reader:
         readers = [_reader(hints[field.name]) for field in fields(hint)]
         return lambda value, arrays: _object(hint, readers, value, arrays)
     origin, inner = get_origin(hint), get_args(hint)
-    if origin is np.ndarray:
+    if is_array(hint):
         return _take
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         each = _reader(inner[0])

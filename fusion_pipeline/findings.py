@@ -1,0 +1,142 @@
+"""Findings: what is wrong with a recording or with a running graph, under names that stay.
+
+Whoever notices something adds it to a `Findings` by its name; the table here says how severe it is and what to do.
+Every verb that judges prints the same words and ends with exit code 3 where an error is among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+SEVERITIES = ("error", "warning", "note")  # errors alone make a verdict of "something is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """One kind of finding: its severity, what it means for results, and what to do about it."""
+
+    severity: str
+    meaning: str
+    remedy: str
+
+
+# Names are part of the interface (--allow NAME, JSON, docs/findings.md): never renamed, never reused.
+KINDS: dict[str, FindingKind] = {
+    "refused": FindingKind(
+        "error", "Messages could not be read and were left out.", "See the reason beside it; `fusion log recover`."
+    ),
+    "truncated": FindingKind(
+        "error", "The recording is not whole: its writer was cut off.", "Make it whole: fusion log recover LOG OUT.mcap"
+    ),
+    "gap": FindingKind(
+        "error", "A sensor was silent for several of its periods.", "Results in the gap lack that sensor; record again."
+    ),
+    "lost": FindingKind(
+        "error", "Sequence numbers say that messages are missing.", "The recorder or the network was too slow."
+    ),
+    "backward-stamp": FindingKind(
+        "error", "A capture stamp lies before the one before it.", "The sensor's clock jumped; check its time source."
+    ),
+    "repeated-stamp": FindingKind(
+        "error", "Messages bear the same capture stamp as the one before.", "The driver does not stamp each message."
+    ),
+    "unstamped": FindingKind(
+        "error", "Messages bear no capture stamp, or one that no clock can have.", "Let the driver stamp its messages."
+    ),
+    "clock-offset": FindingKind(
+        "error", "Stamps and arrivals differ by more than any transport takes.", "Synchronise the sensor's clock."
+    ),
+    "no-transform": FindingKind(
+        "error",
+        "Where this sensor sits is not known.",
+        "Give a rig with --rig, or the part of the bag with /tf_static.",
+    ),
+    "no-lens": FindingKind(
+        "error", "A camera has no intrinsics.", "Record its camera_info too, or give a rig file with --rig."
+    ),
+    "unknown-lens": FindingKind(
+        "error", "The lens model is not one that this program has.", "Give a rig with a model it has, or rectify first."
+    ),
+    "lens-size": FindingKind(
+        "error",
+        "Pictures are of another size than the intrinsics.",
+        "Give the intrinsics of these pictures with --rig.",
+    ),
+    "unread-sensor": FindingKind(
+        "warning", "A sensor's topic is of a type that is not read.", "Convert it to a type of docs/logs.md."
+    ),
+    "unread-topic": FindingKind(
+        "note", "A topic is of a type that is not read.", "Nothing, if no sensor is among them."
+    ),
+    "empty-topic": FindingKind("warning", "A topic has no message.", "Was its driver running while this was recorded?"),
+    "point-time": FindingKind(
+        "warning", "The times of points within a scan fit no unit and were left out.", "See docs/logs.md, point times."
+    ),
+    "intensity-scale": FindingKind(
+        "warning", "The scale of a LiDAR's intensity is not known for sure.", "See docs/logs.md, intensity."
+    ),
+    "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
+    "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
+    "short-scan": FindingKind(
+        "warning",
+        "Scans have far fewer points than this topic's usual ones.",
+        "Packets were lost, or two sensors are mixed.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. `topic` is "" where it concerns the whole; `count` is how often."""
+
+    name: str  # a key of KINDS
+    topic: str
+    detail: str  # what and how much, in words: "3.0 s without a message from 12.4 s on"
+    count: int = 1
+
+    @property
+    def severity(self) -> str:
+        """One of SEVERITIES."""
+        return KINDS[self.name].severity
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return KINDS[self.name].remedy
+
+    def text(self) -> str:
+        """One line: severity, name, topic, detail, and what to do."""
+        where = f"{self.topic}: " if self.topic else ""
+        often = f", {self.count} times" if self.count > 1 else ""
+        return f"{self.severity} [{self.name}] {where}{self.detail}{often}. {self.remedy}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """A collection of findings; the same name, topic and detail is counted, not repeated."""
+
+    counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def add(self, name: str, topic: str, detail: str, count: int = 1) -> None:
+        """Note something found, of a kind in KINDS. Raises KeyError for other names."""
+        KINDS[name]
+        key = name, topic, detail
+        self.counts[key] = self.counts.get(key, 0) + count
+
+    def update(self, other: Iterable[Finding]) -> None:
+        """Add all of `other`."""
+        for item in other:
+            self.add(item.name, item.topic, item.detail, item.count)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Errors first, then warnings, then notes; within these in the order in which they were noted."""
+        found = [Finding(*key, count) for key, count in self.counts.items()]
+        return iter(sorted(found, key=lambda item: SEVERITIES.index(item.severity)))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def wrong(self, allowed: Collection[str] = ()) -> bool:
+        """Whether an error is among them whose name is not allowed."""
+        return any(item.severity == "error" and item.name not in allowed for item in self)
