@@ -1,4 +1,5 @@
-"""Our messages in Foxglove's schemas, so that Foxglove, Lichtblick and Rerun open a log as it is.
+"""Our messages in Foxglove's schemas, so that Foxglove and Lichtblick open a log as it is (Rerun 0.41: without boxes,
+odometry and sound).
 
 `timestamp` is the capture, the log's own time the arrival. What Foxglove's schemas have no place for travels beside the
 message in a `Beside`, one JSON line on the topic BESIDE, so that reading gives back exactly what was written.
