@@ -54,10 +54,11 @@ def record(
 ) -> None:
     """Record the topics of a running graph to MCAP logs.
 
-    The files open in Foxglove and Lichtblick (in Rerun without boxes, odometry and sound), and `fusion replay` plays them. Ctrl-C ends the recording. With
-    --keep nothing is written until someone presses s, calls `fusion record --trigger`, or --save-on is met. Names in
-    its condition: kind, label, score, track_id, x_m, y_m, z_m, range_m, azimuth_rad, length_m, width_m, height_m,
-    yaw_rad, speed_mps, topic. Exit code 3: something was lost, and the last lines say what.
+    The files open in Foxglove and Lichtblick (in Rerun without boxes, odometry and sound), and `fusion replay`
+    plays them. Ctrl-C ends the recording. With --keep nothing is written until someone presses s, calls `fusion
+    record --trigger`, or --save-on is met. Names in its condition: kind, label, score, track_id, x_m, y_m, z_m,
+    range_m, azimuth_rad, length_m, width_m, height_m, yaw_rad, speed_mps, topic. Exit code 3: something was lost,
+    and the last lines say what.
     """
     from nodes.recorder import RecorderConfig
 

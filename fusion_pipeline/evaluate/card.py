@@ -35,18 +35,21 @@ LIMITS = """\
 * Without its LiDAR the network finds little in real streets: pictures of the simulator are plainer than the world, and
   distances of cars are a quarter wrong. A vehicle whose LiDAR fails must stop by other means.
 * The grid reaches 70.4 m ahead and 40 m to both sides of the sensors; nothing is found behind.
-* What follows was measured once, apart from the tables, on recordings that nothing here was tuned to (November 2026).
-* **Scores are not chances in real streets.** On 22 labelled KITTI frames their expected calibration error is 0.13 for
-  cars, 0.14 for pedestrians and 0.29 for two-wheelers, always too sure; 31 % of x errors lie within one sigma, not 68 %.
-* **Inventions.** On the same frames 129 of 225 boxes with a score of 0.3 or more were on nothing that is labelled: posts,
-  bollards, trunks, hedges, fences. Pedestrians and two-wheelers are confused, and their yaw is chance.
-* **Lorries beside the vehicle are not seen.** A tanker 5 to 10 m away with 12,000 to 24,000 points on it was a truck in 2
-  of 50 sets of KITTI drive 0052, with a car and a two-wheeler invented inside it.
-* **No warning of sirens.** 35 of 37 real clips without a siren (rooster, sneeze, sea, helicopter) gave one, with scores
-  above a real siren's; real horns and engines were never named. Use the azimuths, not the names.
-* **The mount must be right.** A LiDAR pitched by 1 degree more than its rig says costs cars' 3D AP@0.7 60 -> 2 to 6.
-* `fusion adapt` can make a network worse: on 28 unlabelled frames of a standing vehicle cars fell by 10 points of BEV
-  AP@0.7 (68.3 -> 58.6). Compare before you use what it wrote.
+* What follows was measured once, apart from the tables, on recordings that nothing here was tuned to (November
+  2026).
+* **Scores are not chances in real streets.** On 22 labelled KITTI frames their expected calibration error is 0.13
+  for cars, 0.14 for pedestrians and 0.29 for two-wheelers, always too sure; 31 % of x errors lie within one sigma,
+  not 68 %.
+* **Inventions.** On the same frames 129 of 225 boxes with a score of 0.3 or more were on nothing that is labelled:
+  posts, bollards, trunks, hedges, fences. Pedestrians and two-wheelers are confused, and their yaw is chance.
+* **Lorries beside the vehicle are not seen.** A tanker 5 to 10 m away with 12,000 to 24,000 points on it was a
+  truck in 2 of 50 sets of KITTI drive 0052, with a car and a two-wheeler invented inside it.
+* **No warning of sirens.** 35 of 37 real clips without a siren (rooster, sneeze, sea, helicopter) gave one, with
+  scores above a real siren's; real horns and engines were never named. Use the azimuths, not the names.
+* **The mount must be right.** A LiDAR pitched by 1 degree more than its rig says costs cars' 3D AP@0.7 60 -> 2 to
+  6.
+* `fusion adapt` can make a network worse: on 28 unlabelled frames of a standing vehicle cars fell by 10 points of
+  BEV AP@0.7 (68.3 -> 58.6). Compare before you use what it wrote.
 
 """
 REPRODUCE = """\
