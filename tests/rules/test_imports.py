@@ -12,7 +12,7 @@ import pytest
 
 # Lower layers know nothing of higher ones, and neighbours nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "clock", "findings", "geometry"),
+    ("arrays", "clock", "findings", "geometry", "output_file"),
     ("messages", "topics", "rig", "manifest", "operations", "results", "metrics"),
     ("sensors", "align", "encode", "detect", "track", "transport", "logs", "world"),
     ("trace",),

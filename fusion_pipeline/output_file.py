@@ -1,0 +1,109 @@
+"""Files are written beside their final place and take their name when they are whole.
+
+While it is written, `drive.mcap` is called `drive.partial.mcap`. A file that was at the final place stays as it is
+until then, so that a full disk, Ctrl-C or a kill costs nothing that was there before, and a final name never stands for half
+a product. What is whole of an output that ended early stays under the name that says so, and `PARTIAL` lists it for
+whoever reports to the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MOST_PARTIAL = 1000  # of one name, before the user is asked to tidy up
+PARTIAL: list[tuple[Path, str]] = []  # what this process left under a partial name, and what is in it
+
+
+@dataclass(slots=True)
+class OutputFile:
+    """An output that is being written to `path`; set `holds` as soon as a part of it would be of use to someone."""
+
+    final: Path  # where it goes when it is whole; links are followed
+    path: Path  # where to write
+    holds: str = ""  # such as "120 messages"; empty: nothing is worth keeping
+    direct: bool = field(default=False)  # a device or a pipe: there is nothing to rename
+
+    def finish(self) -> None:
+        """Give the file its final name. Raises OSError."""
+        if not self.direct:
+            with contextlib.suppress(OSError):
+                self.path.chmod(stat.S_IMODE(self.final.stat().st_mode))
+            self.path.replace(self.final)
+
+    def leave(self) -> None:
+        """The output ended early: keep what it holds under its partial name, or delete it where it holds nothing."""
+        if self.direct:
+            return
+        if self.holds:
+            PARTIAL.append((self.path, self.holds))
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def begin_output(path: Path) -> OutputFile:
+    """Reserve a name beside `path`, whose folder is made. Raises OSError where nothing can be written there."""
+    final = Path(os.path.realpath(path))
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if final.exists() and not final.is_file():
+        return OutputFile(final, path, direct=True)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for place in partial_names(final):
+        try:
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        except FileExistsError:
+            continue
+        return OutputFile(final, place)
+    raise FileExistsError(errno.EEXIST, "too many partial files of this name; delete those of no use", str(path))
+
+
+def partial_names(path: Path) -> Iterator[Path]:
+    """Names for a part of `path`: drive.partial.mcap, drive.partial-2.mcap, ..."""
+    for number in range(1, MOST_PARTIAL):
+        yield path.with_name(f"{path.stem}.partial{'' if number == 1 else f'-{number}'}{path.suffix}")
+
+
+def partial_files(path: Path) -> list[Path]:
+    """The partial files of `path` that exist, in the order in which they were begun."""
+    return [place for place in partial_names(Path(os.path.realpath(path))) if place.is_file()]
+
+
+def mark_partial(path: Path, holds: str) -> Path:
+    """Give a file at its final place, which turned out to lack something, a partial name. Raises OSError."""
+    output = begin_output(path)
+    if not output.direct:
+        output.final.replace(output.path)
+        output.holds = holds
+        output.leave()
+    return output.path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[OutputFile]:
+    """`with whole_file(out) as file:` write to `file.path`; at the end of the block it becomes `out`.
+
+    Where the block raises, also KeyboardInterrupt, what `file.holds` names is kept under the partial name, and deleted
+    where it names nothing. Raises OSError.
+    """
+    output = begin_output(path)
+    try:
+        yield output
+        output.finish()
+    except BaseException:
+        output.leave()
+        raise
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write a small file, whole or not at all; text as UTF-8. Raises OSError, which names `path`."""
+    try:
+        with whole_file(path) as file:
+            file.path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
