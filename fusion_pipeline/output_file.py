@@ -1,8 +1,8 @@
 """Files are written beside their final place and take their name when they are whole.
 
 While it is written, `drive.mcap` is called `drive.partial.mcap`. A file that was at the final place stays as it is
-until then, so that a full disk, Ctrl-C or a kill costs nothing that was there before, and a final name never stands for half
-a product. What is whole of an output that ended early stays under the name that says so, and `PARTIAL` lists it for
+until then: a full disk, Ctrl-C or a kill costs nothing that was there before, and a final name never stands for half a
+product. What is whole of an output that ended early stays under the name that says so, and `PARTIAL` lists it for
 whoever reports to the user.
 """
 
