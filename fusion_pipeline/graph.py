@@ -35,6 +35,7 @@ class Process:
     cpu: int | None = None  # pin to this core
     nice: int = 0  # 0 to 19; higher yields to others
     restart: bool = True  # start again with back-off when it dies
+    stall_s: float = 10.0  # start again when one call of the node takes longer, or 120 s if it is the first; 0: never
     endpoint: str = ""  # publish here, such as "tcp://0.0.0.0:7001", for graphs on other hosts; default: this host only
 
     @property

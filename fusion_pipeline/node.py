@@ -25,6 +25,10 @@ class NodeError(RuntimeError):
     """A node cannot do its work as configured; the message says what is wrong and what to do."""
 
 
+class NodeUnavailable(NodeError):
+    """A node cannot do its work at present, such as for want of memory on a GPU; started again later it may."""
+
+
 class Node(ABC, Generic[Config]):
     """Common ground of sources and stages. Subclasses import heavy libraries in `open`, never at module level, so
     that a launch file stays light.

@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.laps import LapGate
+from fusion_pipeline.ledger import NOT_READY, RESTARTING, Carried, Ledger, added
 from fusion_pipeline.messages import Count, Hop, Lap, LogTime, Message
-from fusion_pipeline.node import Node, NodeError, Source, Stage
+from fusion_pipeline.node import Node, NodeError, NodeUnavailable, Source, Stage
+from fusion_pipeline.progress import SOURCE_S, StopFlag, Work
 from fusion_pipeline.trace import Timings
 from fusion_pipeline.transport.bus import Publisher, Subscriber
 
@@ -34,6 +36,8 @@ class ProcessSpec:
     """All that a child process needs to know; travels by pickle to the spawned interpreter."""
 
     EXIT_CONFIG: ClassVar[int] = 2  # the node said that it cannot run as configured: restarting would not help
+    EXIT_UNAVAILABLE: ClassVar[int] = 75  # something is not to be had at present (EX_TEMPFAIL): it is started again
+    EXIT_STOPPED: ClassVar[int] = 128 + signal.SIGTERM  # asked to stop by a signal, before its input had ended
 
     label: str
     node: type[Node[Any]]
@@ -51,6 +55,16 @@ class ProcessSpec:
     laps: Mapping[str, str] = field(default_factory=dict)  # topic read -> topic on which its writer tells of laps
     lap_topic: str = ""  # where this process tells its own readers
     control: str = ""  # socket at which it takes commands
+    writer: str = ""  # its name in the envelopes of its messages, over all starts
+    ledger: Path | None = None  # where its counts are kept
+    carried: Carried = field(default_factory=Carried)  # totals of earlier starts
+    stall_s: float = 10.0  # one call of the node may take so long; 0 any time
+    local: frozenset[str] = frozenset()  # topics that nodes of this graph publish
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Topics read whose sequence numbers go on when their writers are restarted: those of the graph's own nodes."""
+        return tuple(topic for topic in self.reads if topic in self.local)
 
 
 class Runner:
@@ -59,64 +73,87 @@ class Runner:
     def __init__(self, spec: ProcessSpec, node: Node[Any]) -> None:
         self.spec = spec
         self.node = node
-        self.stop = threading.Event()
+        self.work = Work(spec.stall_s)
+        self.stop: threading.Event = StopFlag(self.work)
+        self.over = False  # the input has ended and all was handed on, as opposed to being asked to stop
         self.timings = Timings()
         self.publisher: Publisher | None = None
         self.subscriber: Subscriber | None = None
+        self._ledger: Ledger | None = None
 
     def run(self) -> None:
         """Open the node, wait for its readers, move messages until the end."""
         from fusion_pipeline.transport.zeromq import ZeromqBus
 
-        bus = ZeromqBus(self.spec.endpoints, lossless=self.spec.replay or self.node.every)
+        spec = self.spec
+        bus = ZeromqBus(spec.endpoints, lossless=spec.replay or self.node.every)
+        if spec.ledger is not None:
+            self._ledger = Ledger(spec.ledger, spec.writes, spec.counted)
         try:
-            self.publisher = bus.publisher(self.spec.writes) if self.spec.writes else None
+            self.publisher = bus.publisher(spec.writes) if spec.writes else None
+            if self.publisher is not None and spec.writer:
+                self.publisher.resume(spec.writer, spec.carried.next_written)
             self._open()
-            if self.spec.control:
+            if spec.control:
                 from fusion_pipeline.control import ControlServer
 
-                ControlServer(self.spec.control, self.node.command).start()
+                ControlServer(spec.control, self.node.command).start()
             # In this order: whoever subscribes is counted on by its writers, and must be free to read from then on.
             if self.publisher is not None:
                 self._wait_for_readers(self.publisher)
-            if self.spec.reads:
-                self.subscriber = bus.subscriber(self.spec.reads)
+            if spec.reads:
+                self.subscriber = bus.subscriber(spec.reads)
+                following = {topic: spec.carried.next_read.get(topic, 0) for topic in spec.counted}
+                self.subscriber.resume(following, RESTARTING if spec.starts else NOT_READY)
             if self.node.state == "starting":
                 self.node.report("ready", self.node.detail)
             self._drive()
             if self.publisher is not None and not self.stop.is_set():
+                for topic in spec.writes:
+                    self._count_published(topic)
                 self.publisher.end()
-                self.publisher.drain(REPLAY_DRAIN_S if self.spec.replay else LIVE_DRAIN_S, self.stop)
+                self.publisher.drain(REPLAY_DRAIN_S if spec.replay else LIVE_DRAIN_S, self.stop)
+            self.over = not self.stop.is_set()
         finally:
+            self.work.begin("closing")
             self.node.close()
+            self.work.end()
             if self.subscriber is not None:
                 self.subscriber.close()
             if self.publisher is not None:
                 self.publisher.close()
 
     def published(self) -> tuple[tuple[Count, ...], tuple[Count, ...]]:
-        """Totals that went out, and totals that did not. "no slot" went out, as a copy."""
+        """Totals that went out, over all starts, and totals that did not. "no slot" went out, as a copy."""
         counts = self.publisher.counts() if self.publisher is not None else ()
         return (
-            tuple(count for count in counts if count.reason == "published"),
+            added(self.spec.carried.published, (count for count in counts if count.reason == "published")),
             tuple(count for count in counts if count.reason not in ("published", "no slot") and count.total),
         )
 
     def received(self) -> tuple[tuple[Count, ...], tuple[Count, ...], tuple[Count, ...]]:
-        """Totals that came in, that were passed over or lost, and that were refused."""
+        """Totals that came in, over all starts, that were passed over or lost, and that were refused."""
         counts = self.subscriber.counts() if self.subscriber is not None else ()
         refused = tuple(count for count in counts if count.reason.startswith("refused"))
         came = tuple(count for count in counts if count.reason == "received")
-        return came, tuple(c for c in counts if c not in refused and c not in came and c.total), refused
+        lost = tuple(c for c in counts if c not in refused and c not in came and c.total)
+        return added(self.spec.carried.received, came), lost, refused
 
     def _open(self) -> None:
+        self.work.begin_unlimited("opening")
         try:
             self.node.open()
         except Exception as error:
             # Every error class of this project says what the user has to mend; starting again would not help.
             if type(error).__module__.partition(".")[0] not in OURS:
                 raise
-            raise NodeError(str(error)) from error
+            kind = NodeUnavailable if isinstance(error, NodeUnavailable) or _is_transient(error) else NodeError
+            raise kind(str(error)) from error
+        self.work.end()
+
+    def _count_published(self, topic: str) -> None:
+        if self._ledger is not None:
+            self._ledger.publishes(topic)
 
     def _wait_for_readers(self, publisher: Publisher) -> None:
         until = time.monotonic() + READERS_TIMEOUT_S
@@ -127,7 +164,7 @@ class Runner:
 
     def _drive(self) -> None:
         if isinstance(self.node, Source):
-            self._publish(self.node.messages(self.stop))
+            self._publish(self.node.messages(self.stop), "its input", SOURCE_S)
         elif isinstance(self.node, Stage) and self.subscriber is not None:
             self._drive_stage(self.node, self.subscriber)
 
@@ -137,6 +174,8 @@ class Runner:
         next_tick = time.monotonic()
         while open_topics and not self.stop.is_set():
             received = subscriber.receive(TICK_S)
+            if received is not None and self._ledger is not None:
+                self._ledger.takes(received.topic, received.envelope.sequence)
             for one in () if received is None else laps.take(received):
                 if one.message is None:
                     open_topics.discard(one.topic)
@@ -144,21 +183,22 @@ class Runner:
                     self._handle(node, one.message, one.publish_ns)
             if not self.spec.replay and time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_S
-                self._publish(node.advance(now_ns()))
+                self._publish(node.advance(now_ns()), "time")
         if not self.stop.is_set():
-            self._publish(node.finish())
+            self._publish(node.finish(), "the end")
 
     def _handle(self, node: Stage[Any], message: Message, publish_ns: int) -> None:
         if isinstance(message, LogTime):
-            self._publish(node.advance(message.header.arrival_ns))
+            self._publish(node.advance(message.header.arrival_ns), "time")
         elif isinstance(message, Lap):
             if message.number:
-                self._publish(node.finish())
+                self._publish(node.finish(), "the end")
             node.begin(message)
             if self.spec.lap_topic in self.spec.writes:
-                self._publish([replace(message, header=replace(message.header, source=self.spec.lap_topic))])
+                lap = replace(message, header=replace(message.header, source=self.spec.lap_topic))
+                self._publish([lap], "a lap")
         else:
-            self._publish(node.step(self._traced(message, publish_ns)))
+            self._publish(node.step(self._traced(message, publish_ns)), message.header.source)
 
     def _traced(self, message: Message, publish_ns: int) -> Message:
         if message.header.source not in TRACED:
@@ -167,10 +207,22 @@ class Runner:
         self.timings.add_hops((hop,))
         return replace(message, header=message.header.after(hop))
 
-    def _publish(self, messages: Iterable[Message]) -> None:
-        for message in messages:
+    def _made(self, messages: Iterable[Message], what: str, least_s: float) -> Iterator[Message]:
+        """`messages`, each asked for as a call about `what` that has to come back."""
+        iterator, work = iter(messages), self.work
+        while True:
+            work.begin(what, least_s)
+            message = next(iterator, None)
+            work.end()
+            if message is None:
+                return
+            yield message
+
+    def _publish(self, messages: Iterable[Message], what: str, least_s: float = 0.0) -> None:
+        for message in self._made(messages, what, least_s):
             if self.publisher is None:
                 continue
+            self._count_published(message.header.source)
             self.publisher.publish(message)
             own = [hop for hop in message.header.hops if hop.stage.startswith(self.node.name + "/")]
             self.timings.add_hops(hop for hop in own if not hop.stage.endswith("/queue"))
@@ -181,8 +233,8 @@ class Runner:
 
 
 def run_process(spec: ProcessSpec) -> None:
-    """Entry point of a spawned process. Exits 0 at the end of its input, 2 when the node cannot run as configured,
-    1 on a programming error, whose traceback goes to the process's log.
+    """Entry point of a spawned process. Exits 0 at the end of its input, EXIT_STOPPED where a signal ended it before,
+    2 when the node cannot run as configured, 1 on a programming error, whose traceback goes to the process's log.
     """
     _redirect_output(spec.log)
     _die_with_parent(spec.parent)
@@ -198,17 +250,22 @@ def run_process(spec: ProcessSpec) -> None:
         except NodeError as error:
             node.report("failed", str(error))
             sys.stderr.write(f"{error}\n")
-            code = ProcessSpec.EXIT_CONFIG
+            temporary = isinstance(error, NodeUnavailable)
+            code = ProcessSpec.EXIT_UNAVAILABLE if temporary else ProcessSpec.EXIT_CONFIG
         except Exception:
             node.report("failed", traceback.format_exc().strip().splitlines()[-1])
             traceback.print_exc()
             code = 1
         else:
-            code = 0
+            code = 0 if runner.over else ProcessSpec.EXIT_STOPPED
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads of native libraries may hang in their destructors; everything of ours is closed by now.
     os._exit(code)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return bool(getattr(error, "transient", False))
 
 
 @contextlib.contextmanager

@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import secrets
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child
+from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.graph import Graph, Process
+from fusion_pipeline.ledger import GIVEN_UP, RESTARTING
 from fusion_pipeline.messages import Health, Message
 from fusion_pipeline.node import Stage
 from fusion_pipeline.process import ProcessSpec, run_process
 from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration
+from fusion_pipeline.service import ServiceManager
 from fusion_pipeline.transport.bus import Subscriber
 from fusion_pipeline.transport.zeromq import ZeromqBus
 
@@ -27,27 +32,9 @@ BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)  # before the first, second, ... res
 BREAKER_RESTARTS = 6  # more restarts than this within the window: give the process up
 BREAKER_WINDOW_S = 60.0
 WATCHED = ("detections", "tracks")  # what `poll` yields besides health
-SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
-REPLAY_SILENT_S = (
-    120.0  # a replay has time, and no second try: on an overloaded machine a process may get no turn for long
-)
-
-
-@dataclass
-class Child:
-    """One process of the graph as the supervisor sees it."""
-
-    process: Process
-    spec: ProcessSpec
-    handle: BaseProcess
-    health: Health | None = None
-    last_heartbeat_s: float = 0.0
-    restarts: deque[float] = field(default_factory=deque)  # monotonic, within the breaker's window
-    starts: int = 0  # how often it has been started before
-    restart_at_s: float | None = None
-    state: str = "starting"  # starting, running, waiting, done, failed
-    ever_ready: bool = False
-    reason: str = ""
+AWAY_S = 1.0  # the supervisor itself stood still for longer: silence of that time is held against nobody
+ORPHANED_S = 5.0  # after all that it reads has ended, a restarted process is asked to stop: the end was told before
+JUMP_NS = SECOND_NS // 5  # by which the host's clock must move against the one that never jumps to be reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +59,11 @@ class Supervisor:
         self._listen = listen
         self._context = multiprocessing.get_context("spawn")
         self._stop_asked = False
+        self._looked_s = time.monotonic()
+        self._clock_ns = now_ns() - time.monotonic_ns()
+        self._unread: deque[Message] = deque()
+        self._service = ServiceManager()
+        self._ended_s: dict[str, float] = {}  # since when all inputs of a restarted process have ended
 
     def __enter__(self) -> Self:
         self.output.mkdir(parents=True, exist_ok=True)
@@ -88,6 +80,7 @@ class Supervisor:
         except BaseException:
             self.__exit__(None, None, None)
             raise
+        self._service.notify("READY=1")
         return self
 
     def __exit__(
@@ -115,7 +108,7 @@ class Supervisor:
         """
         if any(not child.ever_ready or self.graph.replay for child in self.failed):
             return True
-        return all(child.state in ("done", "failed") for child in self.children.values())
+        return all(child.state in ("done", "stopped", "failed") for child in self.children.values())
 
     def poll(self, timeout_s: float) -> Iterator[Message]:
         """Yield what the graph published for up to `timeout_s` (health of every process, detections and tracks), and
@@ -124,34 +117,49 @@ class Supervisor:
         until = time.monotonic() + timeout_s
         while True:
             self._look_after()
+            while self._unread:
+                yield self._unread.popleft()
             left = until - time.monotonic()
             if left <= 0 or self._stop_asked or self.ended:
                 return
-            received = self._subscriber.receive(min(left, 0.1))
-            if received is None or received.message is None:
-                continue
-            if isinstance(received.message, Health):
-                self._note(received.message)
-            yield received.message
+            self._read(min(left, 0.1))
+
+    def _read(self, timeout_s: float) -> bool:
+        """Note one message that has come, and keep it for `poll`; False where none came."""
+        received = self._subscriber.receive(timeout_s)
+        if received is None:
+            return False
+        if isinstance(received.message, Health):
+            self._note(received.message)
+        if received.message is not None:
+            self._unread.append(received.message)
+        return True
 
     def stop(self) -> None:
         """SIGTERM to all, wait, SIGKILL to who is left."""
+        self._service.notify("STOPPING=1")
         alive = [child for child in self.children.values() if child.handle.is_alive()]
         for child in alive:
-            _signal(child.handle, signal.SIGTERM)
+            child.asked = True
+            child.signal(signal.SIGTERM)
+            child.signal(signal.SIGCONT)  # one that was stopped cannot end otherwise
         asked = time.monotonic()
         for child in sorted(alive, key=lambda child: child.process.node.stop_s):
             child.handle.join(max(0.0, asked + child.process.node.stop_s - time.monotonic()))
             if child.handle.is_alive():
                 self.events.append(Event(child.process.label, "did not stop when asked; killed"))
-                _signal(child.handle, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
                 child.handle.join()
-        for child in self.children.values():
-            if child.state not in ("done", "failed"):
-                child.state = "done"
         if hasattr(self, "_subscriber"):
+            while self._read(0.0):  # the last word of each, with its final counts
+                pass
+            for child in self.failed:
+                self._settle(child, GIVEN_UP)
             self._subscriber.close()
             del self._subscriber
+        for child in self.children.values():
+            if child.state not in ("done", "failed"):
+                child.state, child.reason = "stopped", "stopped when asked"
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop_asked = True
@@ -169,6 +177,7 @@ class Supervisor:
         writer_of = {**self.wiring.writer_of, **{f"health/{p.label}": p.label for p in self.graph.processes}}
         self._sockets.announce(self.name, everything, writer_of, controls, self.output)
         self.controls = controls
+        local = frozenset(self.wiring.writer_of)
         for process in self.graph.processes:
             writes = self.wiring.written_by(process.label)
             spec = ProcessSpec(
@@ -187,8 +196,13 @@ class Supervisor:
                 laps=self.wiring.laps_read_by(process.label),
                 lap_topic=self.wiring.lap_of.get(process.label, ""),
                 control=controls.get(process.label, ""),
+                writer=secrets.token_hex(8),
+                ledger=self._sockets.path / f"{process.label.replace('/', '.')}.counts",
+                stall_s=process.stall_s and max(process.stall_s, REPLAY_SILENT_S if self.graph.replay else 0.0),
+                local=local,
             )
             self.children[process.label] = Child(process, spec, self._spawn(spec), last_heartbeat_s=time.monotonic())
+        self._looked_s = time.monotonic()
 
     def _write_beside(self, product: Path) -> None:
         """The configuration beside what a run leaves behind; where that cannot be written, the node itself will say."""
@@ -207,35 +221,64 @@ class Supervisor:
             return
         child.health = health
         child.last_heartbeat_s = time.monotonic()
-        if child.state == "starting" and health.state in ("ready", "degraded"):
-            child.state, child.ever_ready = "running", True
+        if child.state == "starting" and health.state in ("ready", "degraded", "stalled"):
+            child.state, child.ever_ready, child.reason = "running", True, ""
 
     def _look_after(self) -> None:
         now = time.monotonic()
+        self._heed_clocks(now)
+        up = sum(child.up for child in self.children.values())
+        self._service.goes_on(f"{up} of {len(self.children)} processes up")
         for child in self.children.values():
             if child.state == "waiting" and child.restart_at_s is not None and now >= child.restart_at_s:
                 child.starts += 1
-                child.handle = self._spawn(replace(child.spec, starts=child.starts))
+                child.handle = self._spawn(child.next_spec())
                 child.state, child.restart_at_s, child.last_heartbeat_s = "starting", None, now
+                child.killed_for = ""
             elif child.state in ("starting", "running"):
                 self._check(child, now)
+
+    def _heed_clocks(self, now: float) -> None:
+        """Notice that this process stood still (SIGSTOP, a debugger, a stalled machine), and that the clock jumped."""
+        away_s, self._looked_s = now - self._looked_s, now
+        if away_s > AWAY_S:
+            for child in self.children.values():
+                child.last_heartbeat_s += away_s
+            if away_s > SILENT_S:
+                what = f"stood still for {away_s:.1f} s; silence of that time is held against nobody"
+                self.events.append(Event("supervisor", what))
+        clock_ns = now_ns() - time.monotonic_ns()
+        if abs(clock_ns - self._clock_ns) > JUMP_NS:
+            jump_s = (clock_ns - self._clock_ns) / SECOND_NS
+            self.events.append(Event("host", f"the clock jumped by {jump_s:+.3f} s"))
+        self._clock_ns = clock_ns
 
     def _check(self, child: Child, now: float) -> None:
         code = child.handle.exitcode
         if code is None:
-            allowed_s = REPLAY_SILENT_S if self.graph.replay else SILENT_S
-            if child.state == "running" and now - child.last_heartbeat_s > allowed_s:
-                self.events.append(Event(child.process.label, f"no heartbeat for {allowed_s:.0f} s; killed"))
-                _signal(child.handle, signal.SIGKILL)
+            if child.stuck(now, self.graph.replay):
+                while self._read(0.0):  # what waits to be read may speak for it
+                    pass
+                why = child.stuck(now, self.graph.replay)
+                if why and not child.killed_for:
+                    child.killed_for = f"{why}; killed"
+                    self.events.append(Event(child.process.label, child.killed_for))
+                    child.signal(signal.SIGKILL)
+            elif child.starts and not child.asked and self._inputs_ended_since(child, now):
+                child.asked = True
+                child.signal(signal.SIGTERM)
             return
-        if code == 0:
+        if code == 0 or child.asked:
             child.state, child.reason = "done", "finished"
+            if child.asked:
+                self._settle(child, RESTARTING)
             return
-        child.reason = _reason(code, child.spec.log)
+        child.reason = child.reason_of(code)
+        child.refused = code == ProcessSpec.EXIT_CONFIG
         while child.restarts and now - child.restarts[0] > BREAKER_WINDOW_S:
             child.restarts.popleft()
         once = self.graph.replay or not child.process.restart
-        if once or code == ProcessSpec.EXIT_CONFIG or len(child.restarts) >= BREAKER_RESTARTS:
+        if once or child.refused or len(child.restarts) >= BREAKER_RESTARTS:
             child.state = "failed"
             self.events.append(Event(child.process.label, f"given up: {child.reason}"))
             return
@@ -243,6 +286,22 @@ class Supervisor:
         child.restarts.append(now)
         child.state, child.restart_at_s = "waiting", now + wait
         self.events.append(Event(child.process.label, f"{child.reason}; starting again in {wait:g} s"))
+
+    def _settle(self, child: Child, reason: str) -> None:
+        """Count what was published for a process that reads no more."""
+        while self._read(0.0):  # its last heartbeat first
+            pass
+        published = {topic: n for other in self.children.values() for topic, n in other.published().items()}
+        child.settle(published, reason)
+
+    def _inputs_ended_since(self, child: Child, now: float) -> bool:
+        """Whether all that it reads had ended before it could hear of it."""
+        topics = [t for t in child.spec.counted if t not in child.spec.laps.values()]
+        writers = {self.wiring.writer_of[topic] for topic in topics}
+        if not writers or any(self.children[label].state != "done" for label in writers):
+            self._ended_s.pop(child.process.label, None)
+            return False
+        return now - self._ended_s.setdefault(child.process.label, now) > ORPHANED_S
 
 
 def run(
@@ -263,19 +322,3 @@ def _reads_health(process: Process) -> bool:
 def _reachable(endpoint: str) -> str:
     """Where readers of this host find what is bound to `endpoint`."""
     return endpoint.replace("://0.0.0.0:", "://127.0.0.1:").replace("://*:", "://127.0.0.1:")
-
-
-def _signal(handle: BaseProcess, number: int) -> None:
-    if handle.pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(handle.pid, number)
-
-
-def _reason(code: int, log: Path) -> str:
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    try:
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return f"exit {code}: {lines[-1]}" if lines else f"exit {code}"

@@ -76,7 +76,8 @@ def samples() -> tuple[Message, ...]:
         camera, scan, audio, ego,
         SensorSet(_header("set"), (scan,), (camera,), (audio,), (ego,), (Missing("camera/rear", "silent"),)),
         Detections(_header("detections"), *found, (ego,)), Tracks(_header("tracks"), *found, (ego,)),
-        Health(_header("health/lidar"), "lidar", 42, "ready", "fine", timings, *[counts] * 4),
+        Health(_header("health/lidar"), "lidar", 42, "ready", "fine", timings, counts, counts, counts, counts,
+               "lidar/top", 0.25, 10.0, 1, 5),
         LogTime(_header("logtime")), Lap(_header("lap/player"), 2, 10, 11),
     )  # fmt: skip
 

@@ -14,6 +14,8 @@ How a verb ends:
 * It raises an error that the user can mend: one line on stderr, exit code 2, no traceback. Such are `UserError`, every
   exception class that this project defines, and the operating system's (no such file, permission, disk full). Their
   text should say what, where, and what to do.
+* It raises `RunFailed`: one line as well, exit code 75. A process crashed or was killed; its configuration is not the
+  reason, and whoever watches the command, such as systemd, may start it again.
 * It raises anything else: a bug. The traceback is shown, exit code 1.
 
 `--debug` anywhere on the command line shows the traceback in every case.

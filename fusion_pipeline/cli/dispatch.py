@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run `fusion` with `arguments` and return the exit code: 0, 1 (a bug), 2 (the user's to mend), 130 (Ctrl-C)."""
+    """Run `fusion` with `arguments` and return the exit code: 0, 1 (a bug), 2 (the user's to mend), 75 (a process
+    was lost; a later try may help), 130 (Ctrl-C).
+    """
     debug = "--debug" in arguments or os.environ.get("FUSION_DEBUG", "") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -36,7 +38,7 @@ def run(arguments: list[str]) -> int:
             return EXIT_INTERRUPTED
         if is_users(error) and not debug:
             sys.stderr.write(f"fusion: {one_line(error)}\n")
-            return EXIT_USER
+            return int(getattr(error, "exit_code", EXIT_USER)) if isinstance(error, UserError) else EXIT_USER
         sys.stderr.write(bug_report(error) + "\n")
         return EXIT_USER if is_users(error) else EXIT_BUG
 

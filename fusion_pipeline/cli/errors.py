@@ -6,6 +6,7 @@ import traceback
 
 EXIT_BUG = 1
 EXIT_USER = 2
+EXIT_FAILED = 75  # a process was lost or gave up though its configuration is right; a later try may succeed
 EXIT_INTERRUPTED = 130
 
 _OURS = ("fusion_pipeline", "nodes", "calibration")
@@ -17,6 +18,12 @@ _EXTRA_OF = {
 
 class UserError(Exception):
     """Something on the command line or in a file cannot be used; the message says what, where, and what to do."""
+
+
+class RunFailed(UserError):
+    """A run that lost a process for a reason other than its configuration: starting it again may help."""
+
+    exit_code = EXIT_FAILED
 
 
 def is_users(error: BaseException) -> bool:

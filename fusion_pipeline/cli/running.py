@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.errors import RunFailed, UserError
 from fusion_pipeline.graph import Graph
 from fusion_pipeline.messages import Message
 from fusion_pipeline.supervisor import Supervisor, run
@@ -28,7 +28,7 @@ def run_graph(
     """Run `graph` until it ends, Ctrl-C, or `for_s` seconds have passed; with `show`, its table and summary.
 
     Logs and the effective configuration go to `output`. While there is a table, keys go to the process `player`.
-    Raises UserError where a process was given up.
+    Raises UserError where a process cannot run as configured, RunFailed where one was given up for another reason.
     """
     from fusion_pipeline.dashboard.live import LiveView
 
@@ -48,7 +48,8 @@ def run_graph(
         view.summary()
     if supervisor.failed:
         reasons = "; ".join(f"{child.process.label}: {child.reason}" for child in supervisor.failed)
-        raise UserError(f"{reasons} (logs are in {supervisor.output})")
+        wrong = any(child.refused for child in supervisor.failed)  # settings that no restart mends
+        raise (UserError if wrong else RunFailed)(f"{reasons} (logs are in {supervisor.output})")
     return supervisor
 
 

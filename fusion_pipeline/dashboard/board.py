@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,8 +32,9 @@ class NodeBoard:
         # A node that publishes nothing, such as a recorder, is as busy as what it receives.
         counts = health.published or health.received
         totals = {c.topic: c.total for c in counts if c.topic.split("/")[0] not in _SILENT_TOPICS}
-        self._history.append((health.header.capture_ns, totals))
-        while self._history[0][0] < health.header.capture_ns - RATE_WINDOW_NS:
+        at_ns = health.monotonic_ns or health.header.capture_ns  # a clock that jumps makes no rate
+        self._history.append((at_ns, totals))
+        while self._history[0][0] < at_ns - RATE_WINDOW_NS:
             self._history.popleft()
 
     def rates_hz(self) -> dict[str, float]:
@@ -76,7 +78,7 @@ class Board:
 
     def set_rate_hz(self) -> float:
         """Sets per second that reached this process over the last seconds."""
-        if len(self._times_ns) < 2 or now_ns() - self._times_ns[-1] > RATE_WINDOW_NS:
+        if len(self._times_ns) < 2 or time.monotonic_ns() - self._times_ns[-1] > RATE_WINDOW_NS:
             return 0.0
         return (len(self._times_ns) - 1) * SECOND_NS / max(self._times_ns[-1] - self._times_ns[0], 1)
 
@@ -102,10 +104,17 @@ class Board:
         """Messages that were passed over, overwritten or lost, in all nodes."""
         return sum(total(losses(node.health.dropped)) for node in self.nodes.values() if node.health is not None)
 
+    def stalled(self) -> frozenset[str]:
+        """Nodes that say that one of their calls does not come back."""
+        nodes = self.nodes.items()
+        return frozenset(label for label, node in nodes if node.health is not None and node.health.state == "stalled")
+
     def troubles(self) -> tuple[str, ...]:
-        """What is wrong at present, in words: nodes that say of themselves that they are degraded or have failed."""
+        """What is wrong at present, in words: nodes that report themselves degraded, stalled or failed."""
         said = ((label, node.health) for label, node in sorted(self.nodes.items()) if node.health is not None)
-        return tuple(f"{label}: {health.detail}" for label, health in said if health.state in ("degraded", "failed"))
+        return tuple(
+            f"{label}: {health.detail}" for label, health in said if health.state in ("degraded", "stalled", "failed")
+        )
 
     def refused(self) -> int:
         """Messages that could not be used, in all nodes."""
@@ -115,8 +124,8 @@ class Board:
         now = now_ns()
         self.last, self.sets = message, self.sets + 1
         self.first_set_ns = self.first_set_ns or now
-        self._times_ns.append(now)
-        while self._times_ns[0] < now - RATE_WINDOW_NS:
+        self._times_ns.append(time.monotonic_ns())
+        while self._times_ns[0] < self._times_ns[-1] - RATE_WINDOW_NS:
             self._times_ns.popleft()
         # What the aligner waited for belongs to the sensors' time, which in replay is not ours.
         hops = [hop for hop in message.header.hops if not (self._replay and hop.stage.startswith("aligner/wait"))]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -44,7 +47,7 @@ class LiveView:
         self.board = Board(graph.replay, tracked=any("tracks" in process.topics for process in graph.processes))
         self._supervisor = supervisor
         self._show = show
-        self._console = console or Console(highlight=False)
+        self._console = console or _Terminal(highlight=False)
         self._plain = not self._console.is_terminal if plain is None else plain
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._began = self._drawn = time.monotonic()
@@ -54,13 +57,13 @@ class LiveView:
 
     def __enter__(self) -> Self:
         if self._show and not self._plain:
-            self._live.start()
+            self._draw(self._live.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        self._draw(self._live.stop)
 
     @property
     def on_screen(self) -> bool:
@@ -89,7 +92,7 @@ class LiveView:
             if self._plain:
                 self._say(self.line())
             else:
-                self._live.update(self.screen(), refresh=True)
+                self._draw(lambda: self._live.update(self.screen(), refresh=True))
 
     def screen(self) -> RenderableType:
         """The whole table."""
@@ -106,9 +109,12 @@ class LiveView:
 
     def line(self) -> str:
         """The state in one line of plain text."""
-        board, children = self.board, self._supervisor.children.values()
-        running = sum(child.state in ("running", "done") for child in children)
-        parts = [f"{self.elapsed_s:.0f} s", f"{running} of {len(children)} processes up"]
+        board, children = self.board, self._supervisor.children
+        stalled = self.board.stalled()
+        up = sum(child.state == "running" and label not in stalled for label, child in children.items())
+        parts = [f"{self.elapsed_s:.0f} s", f"{up} of {len(children)} processes up"]
+        finished = sum(child.state == "done" for child in children.values())
+        parts.extend([f"{finished} finished"] if finished else [])
         if board.last is not None:
             parts.append(f"{board.set_rate_hz():.1f} sets/s")
             parts.append(_nearest(board.last))
@@ -119,6 +125,9 @@ class LiveView:
 
     def summary(self) -> None:
         """The latency table of the whole run, then what was lost and where the logs are."""
+        self._draw(self._print_summary)
+
+    def _print_summary(self) -> None:
         self._say_events()
         stages = (*self.board.whole_run(), *self.board.elsewhere())
         if stages:
@@ -137,7 +146,16 @@ class LiveView:
 
     def _say(self, text: str, style: str | None = None) -> None:
         if self._show:
-            self._live.console.print(Text(text), style=style, soft_wrap=True)
+            self._draw(lambda: self._live.console.print(Text(text), style=style, soft_wrap=True))
+
+    def _draw(self, show: Callable[[], object]) -> None:
+        """Show something. A screen that is gone (a closed pipe or terminal, a full disk) does not stop the run."""
+        if self._console.quiet:
+            return
+        try:
+            show()
+        except OSError:
+            _give_up(self._console)
 
     def _say_events(self) -> None:
         events = list(self._supervisor.events)
@@ -145,6 +163,21 @@ class LiveView:
         for event in events[said[0] if said else 0 :]:
             self._say(f"{event.process}: {event.what}", "yellow")
             self._last_event = event
+
+
+class _Terminal(Console):
+    """A console that falls silent where its reader has gone; that of the library ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        _give_up(self)
+
+
+def _give_up(console: Console) -> None:
+    """Nothing more is shown, not even what still waits in the stream's buffer."""
+    console.quiet = True
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
 
 
 def _end_to_end(timing: StageTiming) -> tuple[str, str]:

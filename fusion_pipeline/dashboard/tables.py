@@ -13,7 +13,7 @@ from fusion_pipeline.messages import Boxes, Count, Detections, StageTiming, Trac
 
 STATE_STYLES = {
     "ready": "green", "running": "green", "starting": "cyan", "degraded": "yellow", "waiting": "yellow",
-    "stopping": "dim", "done": "dim", "failed": "bold red",
+    "stopping": "dim", "done": "dim", "stopped": "dim", "failed": "bold red", "stalled": "bold red",
 }  # fmt: skip
 MAX_OBJECTS = 8  # the nearest; more would push the table out of a usual terminal
 _SIDES = ("ahead", "ahead left", "left", "behind left", "behind", "behind right", "right", "ahead right")

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from fusion_pipeline.arrays import Array
-from fusion_pipeline.detect.providers import PROVIDERS, ProviderError, why_absent
+from fusion_pipeline.detect.providers import PROVIDERS, ProviderBusy, ProviderError, is_busy, why_absent
 from fusion_pipeline.operations import nearest
 
 _CPU = PROVIDERS["cpu"].runtime_name
@@ -152,7 +152,8 @@ class Network:
 
     def _fall_back(self, why: str, allowed: bool) -> None:
         if not allowed:
-            raise ProviderError(f"{why}. Mend it, ask for cpu, or allow the fallback")
+            kind = ProviderBusy if is_busy(why) else ProviderError
+            raise kind(f"{why}. Mend it, ask for cpu, or allow the fallback")
         self._note = f" ({why})"
 
 

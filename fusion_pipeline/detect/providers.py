@@ -12,6 +12,22 @@ class ProviderError(RuntimeError):
     """The provider that was asked for does not run; the message names what is missing and the way out."""
 
 
+class ProviderBusy(ProviderError):
+    """The provider runs, but its device has no room at present, such as memory that another process holds."""
+
+    transient = True  # whoever asks again later may succeed
+
+
+# What CUDA, cuDNN, TensorRT and ONNX Runtime's arena say where memory is short or the device is taken, in lower case.
+_BUSY = ("out of memory", "alloc_failed", "failed to allocate", "cuda failure 2:", "cuda failure 46", "unavailable",
+         "device busy", "devices are busy")  # fmt: skip
+
+
+def is_busy(reason: str) -> bool:
+    """Whether `reason`, a library's words for why a session did not start, means that a later try may succeed."""
+    return any(words in reason.lower() for words in _BUSY)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One way to run a network."""

@@ -222,7 +222,8 @@ _HEALTH = {
     "stamp_ns": _INT, "frame": _STRING, "node": _STRING, "pid": _INT, "state": {"enum": list(STATES)},
     "detail": _STRING,
     "timings": _list(_object(stage=_STRING, count=_INT, p50_ms=_NUMBER, p95_ms=_NUMBER, max_ms=_NUMBER)),
-    "received": _COUNTS, "published": _COUNTS, "dropped": _COUNTS, "refused": _COUNTS,
+    "received": _COUNTS, "published": _COUNTS, "dropped": _COUNTS, "refused": _COUNTS, "work": _STRING,
+    "work_s": _NUMBER, "work_limit_s": _NUMBER, "starts": _INT, "monotonic_ns": _INT,
 }  # fmt: skip
 _BESIDE = {
     "topic": _STRING, "capture_ns": _INT, "frame": _STRING, "duration_ns": _INT, "height_px": _INT, "width_px": _INT,

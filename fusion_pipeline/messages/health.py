@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fusion_pipeline.messages.header import Header
 
-STATES = ("starting", "ready", "degraded", "stopping", "failed")
+STATES = ("starting", "ready", "degraded", "stalled", "stopping", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A running total since the node started, such as ("camera/front", "overwritten", 3)."""
+    """A running total over all starts of the node, such as ("camera/front", "overwritten", 3)."""
 
     topic: str
     reason: str
@@ -43,6 +43,11 @@ class Health:
     published: tuple[Count, ...] = ()
     dropped: tuple[Count, ...] = ()  # by receiver, with reason
     refused: tuple[Count, ...] = ()  # bad input, by topic and reason
+    work: str = ""  # what the node is at work on, such as the topic of a message; "" while it waits for one
+    work_s: float = 0.0  # how long this call has not come back
+    work_limit_s: float = 0.0  # the supervisor restarts the node after so long; 0 never
+    starts: int = 0  # how often it has been started before
+    monotonic_ns: int = 0  # the host's clock that never jumps; 0 where it was not noted
 
     def __post_init__(self) -> None:
         if self.state not in STATES:

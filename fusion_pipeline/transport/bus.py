@@ -43,6 +43,9 @@ class Publisher(Protocol):
     def publish(self, message: Message) -> None:
         """Send on the topic `message.header.source`. Raises KeyError where that was not declared."""
 
+    def resume(self, writer: str, following: Mapping[str, int]) -> None:
+        """Go on as `writer` with these sequence numbers by topic."""
+
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A writable array for a message on `topic`; it must not be written to after publishing."""
 
@@ -67,6 +70,9 @@ class Subscriber(Protocol):
 
     def receive(self, timeout_s: float) -> Received | None:
         """The next message, or None after `timeout_s` seconds. Bad input is counted, never raised."""
+
+    def resume(self, following: Mapping[str, int], reason: str) -> None:
+        """Expect messages from these sequence numbers on; those before the first that comes count as `reason`."""
 
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "received", "overwritten", "lost", "refused: <reason>"."""

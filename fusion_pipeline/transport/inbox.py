@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fusion_pipeline.messages import Count
 from fusion_pipeline.topics import Delivery, topic_of
@@ -20,6 +20,7 @@ class Inbox:
         self._latest = {t for t in self.topics if not lossless and topic_of(t).delivery is Delivery.LATEST}
         self._waiting = deque[Received]()
         self._last: dict[str, Envelope] = {}
+        self._resumed: dict[str, tuple[int, str]] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
@@ -52,6 +53,12 @@ class Inbox:
         """Let go of what waits."""
         self._waiting.clear()
 
+    def resume(self, following: Mapping[str, int], reason: str) -> None:
+        """Expect messages from these sequence numbers on; what lies before the first one that comes is counted as
+        `reason`.
+        """
+        self._resumed |= {topic: (number, reason) for topic, number in following.items()}
+
     def lose(self, topic: str, reason: str, envelope: Envelope) -> None:
         """Count a message that came but cannot be delivered."""
         if self._note(topic, envelope):
@@ -73,5 +80,9 @@ class Inbox:
                 return False
             if missing:
                 self._counts[topic, "lost"] += missing
+        elif last is None and topic in self._resumed:
+            following, reason = self._resumed.pop(topic)
+            if envelope.sequence > following:
+                self._counts[topic, reason] += envelope.sequence - following
         self._last[topic] = envelope
         return True

@@ -62,6 +62,11 @@ class MemoryPublisher:
         """Send on the topic `message.header.source`. Raises KeyError where not declared, Refused if too big."""
         self._send(message.header.source, message)
 
+    def resume(self, writer: str, following: Mapping[str, int]) -> None:
+        """Go on as `writer` with these sequence numbers by topic."""
+        self._writer = writer
+        self._sequence |= {topic: number for topic, number in following.items() if topic in self._sequence}
+
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A writable array for a message on `topic`."""
         return np.empty(shape, dtype)
@@ -137,6 +142,10 @@ class MemorySubscriber:
                 self.open_topics.discard(received.topic)
             changed.notify_all()
             return received
+
+    def resume(self, following: Mapping[str, int], reason: str) -> None:
+        """Expect messages from these sequence numbers on; those before the first that comes count as `reason`."""
+        self.inbox.resume(following, reason)
 
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "received", "overwritten", "lost"."""

@@ -50,6 +50,11 @@ class ZeromqPublisher:
         """Send on the topic `message.header.source`. Raises KeyError where not declared, Refused if too big."""
         self._send(message.header.source, message)
 
+    def resume(self, writer: str, following: Mapping[str, int]) -> None:
+        """Go on as `writer`, with these sequence numbers: its readers then see how much was lost between two starts."""
+        self._writer = writer
+        self._sequence |= {topic: number for topic, number in following.items() if topic in self._sequence}
+
     def loan(self, topic: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A writable array for a message on `topic`; in shared memory where that is of use. It is read-only once
         published, and its memory is used again when its last view is gone.

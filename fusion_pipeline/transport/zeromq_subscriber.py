@@ -8,6 +8,7 @@ once the second has arrived. So who can share memory is found out by the reader,
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
@@ -57,6 +58,10 @@ class ZeromqSubscriber:
             if left <= 0:
                 return None
             readable(self._socket, max(1, int(left * 1000)))
+
+    def resume(self, following: Mapping[str, int], reason: str) -> None:
+        """Expect messages from these sequence numbers on; those before the first that comes count as `reason`."""
+        self._inbox.resume(following, reason)
 
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "received", "overwritten", "lost" (gaps), "lost: <reason>", "refused: ..."."""

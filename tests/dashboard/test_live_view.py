@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -161,3 +163,42 @@ def test_the_summary_has_every_stage_of_the_run() -> None:
 )
 def test_directions_in_words(azimuth: float, words: str) -> None:
     assert side(azimuth) == words
+
+
+def test_a_screen_that_is_gone_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        shown = LiveView(cast(Supervisor, FakeSupervisor()), plain=True)
+        os.close(reader)  # `fusion launch ... | head` is at its tenth line
+        with shown:
+            for beat in range(3):
+                shown._drawn = 0.0
+                shown.feed(health("detector", beat * 0.5, published=beat * 5))
+                shown.tick()
+        shown.summary()
+        stream.write("what follows goes nowhere")
+    assert shown.board.nodes["detector"].health is not None
+
+
+def test_a_stalled_node_is_not_up() -> None:
+    shown, _ = view(terminal=False)
+    shown.feed(health("detector", 0.5, published=1, state="stalled"))
+    assert "1 of 2 processes up" in shown.line()
+    assert "detector: CPUExecutionProvider" in shown.line()
+
+
+def test_what_has_ended_is_not_up() -> None:
+    ended = FakeSupervisor()
+    ended.children["camera.front"].state = "done"
+    shown, _ = view(terminal=False, supervisor=ended)
+    assert "1 of 2 processes up; 1 finished" in shown.line()
+
+
+def test_a_clock_that_jumps_makes_no_rate() -> None:
+    board = NodeBoard()
+    for beat in range(4):
+        jump_s = 0.0 if beat < 3 else -7200.0
+        at = health("detector", 8000 + beat * 0.5 + jump_s, published=beat * 5)
+        board.feed(replace(at, monotonic_ns=int(1e9 + beat * 0.5e9)))
+    assert board.rates_hz() == pytest.approx({"detections": 10.0})

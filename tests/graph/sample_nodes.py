@@ -64,6 +64,7 @@ class EchoConfig:
 
     die_at: int = -1  # exit without a word at this number, the first time
     raise_at: int = -1
+    hang_at: int = -1  # do not come back from this number, the first time
     marker: str = ""  # a file that remembers that it has died
     hang_on_stop: bool = False
     sleep_s: float = 0.0
@@ -87,6 +88,9 @@ class Echo(Stage[EchoConfig]):
         if number == config.die_at and not os.path.exists(config.marker):  # noqa: PTH110
             open(config.marker, "w").close()  # noqa: PTH123
             os._exit(9)
+        if number == config.hang_at and not os.path.exists(config.marker):  # noqa: PTH110
+            open(config.marker, "w").close()  # noqa: PTH123
+            time.sleep(3600)
         if number == config.raise_at:
             raise ZeroDivisionError("a bug")
         if config.sleep_s:

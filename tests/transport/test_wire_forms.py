@@ -107,7 +107,7 @@ messages = st.one_of(
     st.builds(SensorSet, _header("set"), _some(_scan()), _some(_camera()), _some(_audio()), _some(_ego()),
               _some(st.builds(Missing, words, words))),
     st.builds(Health, _header("health/x"), words, times, st.sampled_from(STATES), words, _some(timings),
-              counts, counts, counts, counts),
+              counts, counts, counts, counts, words, numbers, numbers, times, times),
     st.builds(LogTime, _header("logtime")), st.builds(Lap, _header("lap/x"), times, times, times),
 )  # fmt: skip
 
