@@ -18,10 +18,12 @@ from fusion_pipeline.logs.reader import LogError
 
 MAGIC = b"\x89MCAP0\r\n"
 SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = 3, 4, 5, 6, 7, 8
-FOOTER, STATISTICS, METADATA, METADATA_INDEX, DATA_END = 2, 11, 12, 13, 15
+FOOTER, ATTACHMENT, STATISTICS, METADATA, DATA_END = 2, 9, 11, 12, 15
 HEAD = 9  # bytes before a record's content: its kind and its length
 LARGEST_CHUNK = 1 << 30  # bytes; a chunk that claims more is not unpacked
-MOST_SQUEEZED = 300  # nothing that sensors say gets smaller than this share; 255 is the most that LZ4 can do
+# No input can become more than so many times as large (an LZ4 sequence, a zstd block of one repeated byte). Black
+# pictures come near to that, so nothing but these facts and LARGEST_CHUNK bounds a claim.
+MOST_SQUEEZED = {"lz4": 255, "zstd": 128 * 1024 // 4, "": 1}
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 _CHUNK = struct.Struct("<QQQII")
@@ -136,8 +138,12 @@ def unpack(body: memoryview) -> memoryview:
     except (struct.error, UnicodeDecodeError):
         raise DamagedError("damaged chunk") from None
     data = body[at + 8 : at + 8 + packed]
-    if len(data) != packed or size > LARGEST_CHUNK or size > (packed + 64) * MOST_SQUEEZED * 8:
+    if compression not in MOST_SQUEEZED:
+        raise DamagedError(f"chunk compressed with {compression[:20]}")
+    if len(data) != packed or size > (packed + 64) * MOST_SQUEEZED[compression]:
         raise DamagedError("damaged chunk")
+    if size > LARGEST_CHUNK:
+        raise DamagedError(f"chunk of {size / 1e9:.1f} GB")
     found = memoryview(_inflate(compression, data, size))
     if len(found) != size or (checksum and crc32(found) != checksum):
         raise DamagedError("damaged chunk")
@@ -147,20 +153,26 @@ def unpack(body: memoryview) -> memoryview:
 def _inflate(compression: str, data: memoryview, size: int) -> memoryview | bytes:
     if not compression:
         return data
-    try:
-        if compression == "lz4":
-            import lz4.frame
+    if compression == "lz4":
+        import lz4.frame
 
+        try:
             return bytes(lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size + 1))
-        if compression == "zstd":
-            import zstandard
+        except RuntimeError as error:
+            raise DamagedError("damaged chunk") from error
+    return inflate_zstd(data, size)
 
-            if zstandard.get_frame_parameters(data).content_size not in (size, zstandard.CONTENTSIZE_UNKNOWN):
-                raise DamagedError("damaged chunk")
-            return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
-    except Exception as error:  # both libraries have errors of their own
+
+def inflate_zstd(data: memoryview, size: int) -> bytes:
+    """A zstd frame that holds `size` bytes. Raises DamagedError."""
+    import zstandard
+
+    try:
+        if zstandard.get_frame_parameters(data).content_size not in (size, zstandard.CONTENTSIZE_UNKNOWN):
+            raise DamagedError("damaged chunk")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if size else b""
+    except zstandard.ZstdError as error:
         raise DamagedError("damaged chunk") from error
-    raise DamagedError(f"chunk compressed with {compression[:20]}")
 
 
 def records(data: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -229,6 +241,7 @@ def chunk_place(body: memoryview) -> Place:
         (indexes,) = _LONG.unpack_from(body, at + named)
     except struct.error:
         raise DamagedError("damaged index") from None
-    first = min((place for _, place in pairs), default=0)
-    known = frozenset(channel for channel, _ in pairs) if pairs else None
-    return Place(start, end, offset, length, known, index=(first, indexes))
+    if not pairs:
+        return Place(start, end, offset, length, None)
+    known = frozenset(channel for channel, _ in pairs)
+    return Place(start, end, offset, length, known, index=(min(place for _, place in pairs), indexes))

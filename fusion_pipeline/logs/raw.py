@@ -167,12 +167,13 @@ class RawReader:
             name, at = text(body, 16)
             media, at = text(body, at)
             (length,) = struct.unpack_from("<Q", body, at)
-            if at + 8 + length + 4 != len(body):
+            end = at + 8 + length
+            if end + 4 > len(body):
                 raise DamagedError("damaged attachment")
-            (checksum,) = struct.unpack_from("<I", body, len(body) - 4)
-            if checksum and crc32(body[:-4]) != checksum:
+            (checksum,) = struct.unpack_from("<I", body, end)  # a writer may put bytes behind it
+            if checksum and crc32(body[:end]) != checksum:
                 raise DamagedError("damaged attachment")
-            self.attachments.append(Attachment(name, media, create_ns, bytes(body[at + 8 : -4])))
+            self.attachments.append(Attachment(name, media, create_ns, bytes(body[at + 8 : end])))
 
 
 def _head(file: McapFile, at: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ def plausible(file: McapFile, at: int, kind: int, length: int) -> bool:
     """Whether a record whose length fits into the file can be what it claims to be."""
     if kind == CHUNK:
         size = min(HEAD + length, _CHUNK.size + 12)
-        return _is_chunk(file.read(at, size), 0, file.size - at)
+        return _is_chunk(file.read(at, size), 0, file.size - at, padded=True)
     return 0 < kind <= _LAST_KIND or kind >= _PRIVATE
 
 
@@ -45,8 +45,10 @@ def _in(data: bytes, size: int, left: int) -> int | None:
     return end if end >= 0 else None
 
 
-def _is_chunk(data: bytes, at: int, left: int) -> bool:
-    """Whether a chunk begins at `data[at]`, with `left` bytes of the file from there on."""
+def _is_chunk(data: bytes, at: int, left: int, padded: bool = False) -> bool:
+    """Whether a chunk begins at `data[at]`, with `left` bytes of the file from there on; `padded`: bytes that say
+    nothing may follow within the record, as the format allows.
+    """
     if at + _CHUNK.size + 8 > len(data):
         return False
     _, length, first, last, size, _, named = _CHUNK.unpack_from(data, at)
@@ -57,5 +59,6 @@ def _is_chunk(data: bytes, at: int, left: int) -> bool:
         return False
     name = data[place : place + named]
     (packed,) = _LONG.unpack_from(data, place + named)
-    whole = bool(length == _CHUNK.size - HEAD + named + 8 + packed)
+    used = _CHUNK.size - HEAD + named + 8 + packed
+    whole = bool(length == used or (padded and length > used))
     return name in _NAMES and whole and (size == packed if not name else size > 0)
