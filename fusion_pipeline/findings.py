@@ -23,6 +23,7 @@ class FindingKind:
 
 # Names are part of the interface (--allow NAME, JSON, docs/findings.md): never renamed, never reused.
 KINDS: dict[str, FindingKind] = {
+    # Messages
     "refused": FindingKind(
         "error", "Messages could not be read and were left out.", "See the reason beside it; `fusion log recover`."
     ),
@@ -32,8 +33,42 @@ KINDS: dict[str, FindingKind] = {
     "gap": FindingKind(
         "error", "A sensor was silent for several of its periods.", "Results in the gap lack that sensor; record again."
     ),
+    "dropped": FindingKind(
+        "error",
+        "Single messages are missing here and there, by the sensor's own period.",
+        "Look for an overloaded driver, network or recorder.",
+    ),
     "lost": FindingKind(
         "error", "Sequence numbers say that messages are missing.", "The recorder or the network was too slow."
+    ),
+    "late-start": FindingKind(
+        "error",
+        "A sensor begins long after the others.",
+        "Cut the recording with `fusion log cut --start`, or wait for every driver before recording.",
+    ),
+    "early-end": FindingKind(
+        "error",
+        "A sensor falls silent long before the others end.",
+        "Look into its driver's log; cut the recording with `fusion log cut --end`.",
+    ),
+    "irregular-rate": FindingKind(
+        "warning", "A few single messages are missing, by the sensor's own period.", "Nothing, if they are few."
+    ),
+    "implausible-rate": FindingKind(
+        "error",
+        "Messages come faster than any sensor of this kind.",
+        "Two devices are mixed in one topic, or one scan is cut into pieces; tell them apart by address and port.",
+    ),
+    "empty-topic": FindingKind("warning", "A topic has no message.", "Was its driver running while this was recorded?"),
+    "unread-sensor": FindingKind(
+        "warning", "A sensor's topic is of a type that is not read.", "Convert it to a type of docs/logs.md."
+    ),
+    "unread-topic": FindingKind(
+        "note", "A topic is of a type that is not read.", "Nothing, if no sensor is among them."
+    ),
+    # Stamps and clocks
+    "unstamped": FindingKind(
+        "error", "Messages bear no capture stamp, or one that no clock can have.", "Let the driver stamp its messages."
     ),
     "backward-stamp": FindingKind(
         "error", "A capture stamp lies before the one before it.", "The sensor's clock jumped; check its time source."
@@ -41,12 +76,26 @@ KINDS: dict[str, FindingKind] = {
     "repeated-stamp": FindingKind(
         "error", "Messages bear the same capture stamp as the one before.", "The driver does not stamp each message."
     ),
-    "unstamped": FindingKind(
-        "error", "Messages bear no capture stamp, or one that no clock can have.", "Let the driver stamp its messages."
+    "future-stamp": FindingKind(
+        "error",
+        "Messages are stamped later than they arrived.",
+        "Synchronise the sensor's clock, or let its driver stamp on arrival.",
     ),
     "clock-offset": FindingKind(
         "error", "Stamps and arrivals differ by more than any transport takes.", "Synchronise the sensor's clock."
     ),
+    "clock-jump": FindingKind(
+        "error", "A clock leapt: its stamps leave the arrivals at once.", "Slew clocks, do not step them, on the road."
+    ),
+    "clock-drift": FindingKind(
+        "warning", "The sensor's clock runs faster or slower than the recorder's.", "Discipline it by PTP, NTP or PPS."
+    ),
+    "late-stream": FindingKind(
+        "warning",
+        "Messages come long after their capture.",
+        "Raise the aligner's deadline, or look for what delays them.",
+    ),
+    # Calibration
     "no-transform": FindingKind(
         "error",
         "Where this sensor sits is not known.",
@@ -63,26 +112,47 @@ KINDS: dict[str, FindingKind] = {
         "Pictures are of another size than the intrinsics.",
         "Give the intrinsics of these pictures with --rig.",
     ),
-    "unread-sensor": FindingKind(
-        "warning", "A sensor's topic is of a type that is not read.", "Convert it to a type of docs/logs.md."
+    "lens-crop": FindingKind(
+        "note",
+        "Pictures are a few pixels smaller or larger than the intrinsics: cut or padded, not scaled.",
+        "Nothing, unless the cut is at the left or the top.",
     ),
-    "unread-topic": FindingKind(
-        "note", "A topic is of a type that is not read.", "Nothing, if no sensor is among them."
+    "no-calibration": FindingKind(
+        "warning",
+        "A sensor has no place or lens, and no LiDAR beside it needs one: its messages are read, nothing is placed.",
+        "Give a rig file with --rig before results are taken from it.",
     ),
-    "empty-topic": FindingKind("warning", "A topic has no message.", "Was its driver running while this was recorded?"),
+    "microphone-count": FindingKind(
+        "error",
+        "Sound has another number of channels than the rig has microphones.",
+        "Give each channel its place under [audio.NAME] of the rig file.",
+    ),
+    # Content
     "point-time": FindingKind(
         "warning", "The times of points within a scan fit no unit and were left out.", "See docs/logs.md, point times."
     ),
     "intensity-scale": FindingKind(
         "warning", "The scale of a LiDAR's intensity is not known for sure.", "See docs/logs.md, intensity."
     ),
-    "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
-    "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
+    "no-intensity": FindingKind(
+        "warning", "All points have intensity zero.", "Let the driver send intensity, if the sensor measures it."
+    ),
+    "empty-scan": FindingKind(
+        "error", "Scans have no point with a place.", "Look at the sensor's window, its range limits and its driver."
+    ),
+    "not-finite": FindingKind(
+        "error", "Poses or velocities are not finite numbers.", "Look at the program that estimates the ego motion."
+    ),
     "short-scan": FindingKind(
         "warning",
-        "Scans have far fewer points than this topic's usual ones.",
+        "Scans have far fewer points, or last far shorter, than this topic's usual ones.",
         "Packets were lost, or two sensors are mixed.",
     ),
+    "black-picture": FindingKind(
+        "warning", "Pictures are black throughout.", "Look at the lens cap, the exposure and the driver."
+    ),
+    "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
+    "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
 }
 
 
@@ -109,7 +179,7 @@ class Finding:
         """One line: severity, name, topic, detail, and what to do."""
         where = f"{self.topic}: " if self.topic else ""
         often = f", {self.count} times" if self.count > 1 else ""
-        return f"{self.severity} [{self.name}] {where}{self.detail}{often}. {self.remedy}"
+        return f"{self.severity} [{self.name}] {where}{self.detail.rstrip(' .')}{often}. {self.remedy}"
 
 
 @dataclass(slots=True)
@@ -137,6 +207,20 @@ class Findings:
     def __len__(self) -> int:
         return len(self.counts)
 
+    def known(self) -> set[tuple[str, str]]:
+        """(name, topic) of all, so that a second look does not repeat the first."""
+        return {(name, topic) for name, topic, _ in self.counts}
+
+    def without(self, allowed: Collection[str]) -> tuple[Finding, ...]:
+        """All whose name is not allowed, errors first."""
+        return tuple(item for item in self if item.name not in allowed)
+
     def wrong(self, allowed: Collection[str] = ()) -> bool:
         """Whether an error is among them whose name is not allowed."""
         return any(item.severity == "error" and item.name not in allowed for item in self)
+
+
+def table() -> str:
+    """All kinds as the rows of a Markdown table, as docs/findings.md has them."""
+    ordered = sorted(KINDS.items(), key=lambda item: (SEVERITIES.index(item[1].severity), item[0]))
+    return "\n".join(f"| `{name}` | {kind.severity} | {kind.meaning} | {kind.remedy} |" for name, kind in ordered)

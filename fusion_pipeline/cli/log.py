@@ -14,6 +14,7 @@ from fusion_pipeline.cli.errors import UserError
 from fusion_pipeline.cli.log_export import diff, export
 from fusion_pipeline.cli.log_pictures import images, video
 from fusion_pipeline.cli.progress import progress
+from fusion_pipeline.cli.verdict import UNSOUND, Allow, allowed_names, as_table, print_findings, verdict
 
 log = typer.Typer(
     add_completion=False, rich_markup_mode="rich", no_args_is_help=True, help="Look into logs and mend them."
@@ -21,7 +22,6 @@ log = typer.Typer(
 Source = Annotated[Path, typer.Argument(help="An .mcap file, or a folder of another kind.", show_default=False)]
 Out = Annotated[Path, typer.Argument(help="The .mcap file to write; replaced if it is there.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
-UNSOUND = 3  # exit code of `check` where something is wrong
 log.command("export", help="Boxes as KITTI or nuScenes results, or as a Parquet table.")(export)
 log.command("diff", help="What differs between two logs, by field. Exit code 3 where something does.")(diff)
 log.command("images", help="A camera's pictures, with boxes drawn in.")(images)
@@ -65,33 +65,38 @@ def info(path: Source, as_json: Json = False) -> None:
 @log.command(
     "check", help="Decode every message; report gaps, clocks that jump, damage. Exit code 3 where something is wrong."
 )
-def check(path: Source, as_json: Json = False) -> None:
+def check(path: Source, as_json: Json = False, allow: Allow = None) -> None:
     """Print what is wrong with a log."""
     from rich.console import Console
 
     from fusion_pipeline.logs.survey import surveyed
 
+    allowed = allowed_names(allow)
     with progress("messages") as advance:
         found = surveyed(path, advance)
+    sound = not found.wrong(allowed)
     if as_json:
-        sys.stdout.write(json.dumps({**asdict(found), "path": str(path), "sound": found.sound}, indent=1) + "\n")
+        table = {**asdict(found), "path": str(path), "sound": sound, "findings": as_table(found.findings, allowed)}
+        sys.stdout.write(json.dumps(table, indent=1) + "\n")
     else:
         console = Console(highlight=False)
         for topic in found.topics:
+            mean = f" ({topic.mean_rate_hz:.1f} on average)" if _differ(topic.rate_hz, topic.mean_rate_hz) else ""
             console.print(
-                f"{topic.name}: {topic.count} messages, {topic.rate_hz:.1f} Hz, {len(topic.gaps)} gaps, "
+                f"{topic.name}: {topic.count} messages, {topic.rate_hz:.1f} Hz{mean}, {len(topic.gaps)} gaps, "
                 f"{topic.backwards} captures back in time, {topic.repeated} repeated, "
                 f"{topic.missing} missing by their numbers, "
                 f"late {topic.latency_ms[0]:.1f} ms, at most {topic.latency_ms[1]:.1f} ms",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
-        for name, reason, count in found.refused:
-            console.print(f"{name}: {reason}, {count}", markup=False)
-        if not found.complete:
-            console.print("the log is not whole: its writer was cut off")
-        console.print("nothing is wrong" if found.sound else "something is wrong")
-    if not found.sound:
+        print_findings(found.findings, allowed)
+        console.print(verdict(found.findings, allowed))
+    if not sound:
         raise typer.Exit(UNSOUND)
+
+
+def _differ(rate_hz: float, mean_hz: float) -> bool:
+    return abs(rate_hz - mean_hz) > 0.05 * max(rate_hz, mean_hz)
 
 
 @log.command("recover", help="Write what can still be read of a damaged log as a whole one, and say what was lost.")
@@ -166,18 +171,26 @@ def convert(path: Source, out: Out) -> None:
     typer.echo(f"{out}: {count} messages, {out.stat().st_size / 1e6:.1f} MB")
 
 
-@log.command("plot", help="Draw when each topic spoke, its gaps and its latency.")
-def plot(path: Source, out: Annotated[Path, typer.Argument(help="The .png file.", show_default=False)]) -> None:
+@log.command("plot", help="Draw when each topic spoke, its gaps and its latency. Exit code 3 as `check`.")
+def plot(
+    path: Source,
+    out: Annotated[Path, typer.Argument(help="The .png file.", show_default=False)],
+    allow: Allow = None,
+) -> None:
     """Write the timeline of a log as a picture."""
     import cv2
 
     from fusion_pipeline.dashboard.timeline import timeline
     from fusion_pipeline.logs.survey import surveyed
 
+    allowed = allowed_names(allow)
     if out.suffix != ".png":
         raise UserError(f"{out} should end in .png")
     with progress("messages") as advance:
-        picture = timeline(surveyed(path, advance))
-    if not cv2.imwrite(str(out), picture):
+        found = surveyed(path, advance)
+    if not cv2.imwrite(str(out), timeline(found, verdict(found.findings, allowed))):
         raise UserError(f"cannot write {out}; choose another place")
-    typer.echo(f"written: {out}")
+    print_findings(found.findings, allowed)
+    typer.echo(f"written: {out}; {verdict(found.findings, allowed)}")
+    if found.wrong(allowed):
+        raise typer.Exit(UNSOUND)

@@ -14,13 +14,12 @@ BAR, LATE = 24, (255, 236, 180)
 SPEAKS, SILENT = (38, 198, 180), (244, 98, 98)
 
 
-def timeline(survey: Survey) -> Bytes:
-    """(H, 1400, 3) BGR."""
+def timeline(survey: Survey, verdict: str) -> Bytes:
+    """(H, 1400, 3) BGR. `verdict` is said in the title."""
     page = Canvas(WIDTH, TOP + ROW * max(len(survey.topics), 1) + 30)
     start = min((topic.first_ns for topic in survey.topics), default=0)
     length = max(survey.seconds, 1e-3)
-    verdict = "nothing is wrong" if survey.sound else "see fusion log check"
-    page.text(16, 26, f"{survey.path.name}   {survey.seconds:.1f} s   {verdict}", TEXT, 16)
+    page.text(16, 26, f"{survey.path.name}   {survey.seconds:.1f} s   {verdict}", TEXT if survey.sound else SILENT, 16)
     for share in np.linspace(0, 1, 9):
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
         page.line(np.asarray([[x, TOP - 6], [x, TOP + ROW * len(survey.topics)]]), GRID, 0.5)

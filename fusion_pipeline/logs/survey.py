@@ -1,8 +1,9 @@
-"""What is in a log, and what is wrong with it: rates, gaps, clocks that jump, latencies, sizes."""
+"""What is in a log, and what is wrong with it: rates, gaps, clocks that jump, latencies, sizes, contents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
+from fusion_pipeline.findings import Finding, Findings
+from fusion_pipeline.logs.content import Content, content_findings, content_of, place_findings
 from fusion_pipeline.logs.reader import Log, open_log
 from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
+from fusion_pipeline.stream_statistics import StreamSummary, edge_findings, stream_findings, summarise_stream
 
 PARTS = 160  # of a log's length, each with the greatest latency in it
-GAP = 2.5  # periods without a message are a gap
-BACK_NS = 0  # a capture before the one before it is a clock that jumped
+SENSORS = ("lidar", "camera", "audio", "ego")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Topic:
     name: str
     kind: str
     count: int
-    rate_hz: float  # 1 / median period
+    rate_hz: float  # as of `stream_statistics.rate_hz`
     first_ns: int
     last_ns: int
     gaps: tuple[tuple[int, int], ...]  # from, to
@@ -35,6 +38,10 @@ class Topic:
     megabytes: float  # of arrays, as messages
     missing: int = 0  # messages that the sequence numbers of the log say were lost
     latest: tuple[tuple[int, float], ...] = ()  # arrival, greatest latency in ms, in so many parts of the log
+    mean_rate_hz: float = 0.0  # messages over the time from the first to the last
+    absent: int = 0  # single messages that its period promises, outside of gaps
+    unstamped: int = 0
+    least_latency_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +53,24 @@ class Survey:
     topics: tuple[Topic, ...]
     refused: tuple[tuple[str, str, int], ...]  # topic, reason, how many
     complete: bool  # its writer ended it
+    findings: tuple[Finding, ...] = ()  # errors first
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.refused and self.complete and not any(t.backwards or t.missing for t in self.topics)
+        """Whether no error is among the findings."""
+        return not self.wrong()
+
+    def wrong(self, allowed: Collection[str] = ()) -> bool:
+        """Whether an error is among the findings whose name is not allowed."""
+        return any(item.severity == "error" and item.name not in allowed for item in self.findings)
 
 
 @dataclass(slots=True)
 class _Seen:
     kind: str
-    arrivals: list[int] = field(default_factory=list)
-    captures: list[int] = field(default_factory=list)
+    content: Content | None
+    arrivals: array[int] = field(default_factory=lambda: array("q"))
+    captures: array[int] = field(default_factory=lambda: array("q"))
     size: int = 0
 
 
@@ -68,24 +81,84 @@ def surveyed(path: Path, advance: Callable[[int], None] = lambda n: None) -> Sur
     log = open_log(path)
     seen: dict[str, _Seen] = {}
     for message in _messages(log, advance):
-        if isinstance(message, CameraFrame) and raw_picture(message) is None:
+        decoded: Message | None = raw_picture(message) if isinstance(message, CameraFrame) else message
+        if decoded is None:
             log.refused[message.header.source, "picture that cannot be decoded"] += 1
             continue
-        entry = seen.setdefault(message.header.source, _Seen(type(message).__name__))
+        entry = seen.get(message.header.source)
+        if entry is None:
+            entry = seen[message.header.source] = _Seen(type(message).__name__, content_of(message))
         entry.arrivals.append(message.header.arrival_ns)
         entry.captures.append(message.header.capture_ns)
         entry.size += _size(message)
+        if entry.content is not None:
+            entry.content.look(decoded)
     missing = getattr(log, "missing", {})
-    topics = tuple(_topic(name, entry, missing.get(name, 0)) for name, entry in sorted(seen.items()))
+    streams = {name: summarise_stream(_stamps(entry.captures), _stamps(entry.arrivals)) for name, entry in seen.items()}
+    topics = tuple(_topic(name, entry, streams[name], missing.get(name, 0)) for name, entry in sorted(seen.items()))
     refused = tuple((topic, reason, count) for (topic, reason), count in sorted(log.refused.items()))
     seconds = (log.end_ns - log.start_ns) / SECOND_NS
-    return Survey(path, seconds, topics, refused, bool(getattr(log, "complete", True)))
+    complete = bool(getattr(log, "complete", True))
+    found = evaluate_log(log, streams, {name: entry.content for name, entry in seen.items()}, missing)
+    return Survey(path, seconds, topics, refused, complete, tuple(found))
+
+
+def evaluate_log(
+    log: Log, streams: dict[str, StreamSummary], contents: dict[str, Content | None], missing: dict[str, int]
+) -> Findings:
+    """The one verdict on a log: what its reader noted, what was refused, and what its streams and contents show.
+
+    A name that the reader has already given to a topic is not given to it again.
+    """
+    found = log_findings(log)
+    known = found.known()
+
+    def add(name: str, topic: str, detail: str, count: int = 1) -> None:
+        if (name, topic) not in known:
+            found.add(name, topic, detail, count)
+
+    for topic, count in missing.items():
+        add("lost", topic, f"{count} messages are missing by their sequence numbers")
+    sensors = {name: stream for name, stream in streams.items() if name.split("/", 1)[0] in SENSORS and stream.count}
+    start = min((stream.first_ns for stream in sensors.values()), default=0)
+    end = max((stream.last_ns for stream in sensors.values()), default=0)
+    for topic, stream in sorted(sensors.items()):
+        for name, detail, count in stream_findings(topic.split("/", 1)[0], stream):
+            add(name, topic, detail, count)
+        for name, detail, count in edge_findings(stream, start, end):
+            add(name, topic, detail, count)
+        for name, detail, count in content_findings(topic, contents.get(topic), log.rig):
+            add(name, topic, detail, count)
+    for topic in log.topics:
+        if topic not in streams and not any(key[0] == topic for key in log.refused):
+            add("empty-topic", topic, "no message")
+    return found
+
+
+def log_findings(log: Log) -> Findings:
+    """What is known before a log is read through: its reader's findings, refusals, sensors without a place."""
+    found = Findings()
+    found.update(log.findings)
+    for (topic, reason), count in sorted(log.refused.items()):
+        found.add("refused", topic, reason, count)
+    known = found.known()
+    if not getattr(log, "complete", True) and ("truncated", "") not in known:
+        found.add("truncated", "", "it has no index, or not all of it")
+    placed = {topic for name, topic in known if name in ("no-lens", "unknown-lens", "no-transform", "no-calibration")}
+    for name, topic, detail in place_findings(log.topics, log.rig):
+        if topic not in placed:
+            found.add(name, topic, detail)
+    return found
 
 
 def _messages(log: Log, advance: Callable[[int], None]) -> Iterator[Message]:
     for message in log.messages(topics=(*log.topics, *getattr(log, "results", ()))):
         yield message
         advance(1)
+
+
+def _stamps(values: array[int]) -> Array:
+    return np.frombuffer(values, np.int64) if values else np.zeros(0, np.int64)
 
 
 def _size(message: Message) -> int:
@@ -96,19 +169,14 @@ def _size(message: Message) -> int:
     return message.pcm.nbytes if isinstance(message, AudioChunk) else 0
 
 
-def _topic(name: str, seen: _Seen, missing: int) -> Topic:
-    arrivals: Array = np.sort(np.asarray(seen.arrivals, np.int64))
-    captures: Array = np.asarray(seen.captures, np.int64)
-    periods, steps = np.diff(np.sort(captures)), np.diff(captures)
-    usual = float(np.median(periods)) if len(periods) else 0.0
-    wide = np.flatnonzero(periods > GAP * usual) if usual else np.zeros(0, np.int64)
-    ordered = np.sort(captures)
-    latency = (np.asarray(seen.arrivals, np.int64) - captures) / MILLISECOND_NS
+def _topic(name: str, seen: _Seen, stream: StreamSummary, missing: int) -> Topic:
+    arrivals, captures = _stamps(seen.arrivals), _stamps(seen.captures)
+    median, most, least = stream.latency_ms
     return Topic(
-        name, seen.kind, len(arrivals), SECOND_NS / usual if usual else 0.0, int(arrivals[0]), int(arrivals[-1]),
-        tuple((int(ordered[k]), int(ordered[k + 1])) for k in wide), int((steps < BACK_NS).sum()),
-        int((steps == 0).sum()), (float(np.median(latency)), float(latency.max())), seen.size / 1e6, missing,
-        _latest(np.asarray(seen.arrivals, np.int64), latency),
+        name, seen.kind, stream.count, stream.rate_hz, int(arrivals[0]), int(arrivals.max()), stream.gaps,
+        stream.backward, stream.repeated, (median, most), seen.size / 1e6, missing,
+        _latest(arrivals, (arrivals - captures) / MILLISECOND_NS), stream.mean_rate_hz, stream.absent,
+        stream.unstamped, least,
     )  # fmt: skip
 
 

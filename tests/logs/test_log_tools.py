@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from calibration import rig
 from fusion_pipeline.cli.dispatch import run
+from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.logs.mcap_writer import McapWriter
 from fusion_pipeline.logs.raw import RawReader
 from fusion_pipeline.logs.reader import LogError, open_log
@@ -21,7 +23,9 @@ from fusion_pipeline.rig import Rig
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
-RIG = Rig.load(rig("demo"))
+DEMO = Rig.load(rig("demo"))
+SMALL = CameraModel("pinhole", 6, 4, np.asarray([[3.0, 0, 3], [0, 3, 2], [0, 0, 1]]), np.zeros(0))
+RIG = replace(DEMO, cameras={"camera/front": replace(DEMO.cameras["camera/front"], model=SMALL)})
 
 
 def scan(number: int, at_ms: float, size: int = 2000) -> LidarScan:
@@ -37,7 +41,7 @@ def scan(number: int, at_ms: float, size: int = 2000) -> LidarScan:
 def frame(number: int, at_ms: float) -> CameraFrame:
     """A small picture."""
     at = START + round(at_ms * MS)
-    return CameraFrame(Header("camera/front", at - 5 * MS, at), "bgr8", 4, 6, np.full((4, 6, 3), number, np.uint8))
+    return CameraFrame(Header("camera/front", at - 5 * MS, at), "bgr8", 4, 6, np.full((4, 6, 3), 50 + number, np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +155,7 @@ def test_gaps_jumps_and_latency_are_found_and_drawn(tmp_path: Path, capsys: pyte
     assert topic.latency_ms == (pytest.approx(20.0), pytest.approx(2500.0))
     assert run(["log", "check", str(path)]) == 3
     assert "1 gaps, 1 captures back in time" in capsys.readouterr().out
-    assert run(["log", "plot", str(path), str(tmp_path / "bad.png")]) == 0
+    assert run(["log", "plot", str(path), str(tmp_path / "bad.png")]) == 3
     assert (tmp_path / "bad.png").stat().st_size > 5000
 
 

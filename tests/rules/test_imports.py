@@ -13,7 +13,7 @@ import pytest
 # Lower layers know nothing of higher ones, and neighbours nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "clock", "findings", "geometry", "output_file"),
-    ("messages", "topics", "rig", "manifest", "operations", "results", "metrics"),
+    ("messages", "topics", "rig", "manifest", "operations", "results", "metrics", "stream_statistics"),
     ("sensors", "align", "encode", "detect", "track", "transport", "logs", "world"),
     ("trace",),
     ("node",),

@@ -1,0 +1,304 @@
+"""Rate, gaps, stamps and latency of one stream of messages, from capture and arrival stamps alone.
+
+A recording and a running graph are evaluated by the same functions, so that `fusion log check`, `info`, the recorder
+and the live table say the same words for the same fault.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
+
+Stamps = NDArray[np.int64]
+
+GAP_PERIODS = 2.5  # usual periods without a message are a gap, plus the stream's own jitter
+SHORTEST_GAP_NS = 50 * MILLISECOND_NS  # of what is silent beyond the period; ego motion comes too often for less
+REGULAR = 0.25  # median deviation of periods over their median up to which a stream has a rate
+STRICT = 0.1  # the same, for single messages to be missed
+FEWEST = 5  # messages without which nothing is said of gaps
+UNSTAMPED_NS = SECOND_NS  # a capture stamp below this is none, where the arrival is not
+DAY_NS = 86_400 * SECOND_NS
+JUMP_NS = SECOND_NS  # a clock that leaves the arrivals by more than this has jumped
+MOST_GAPS = 1000  # that are listed; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """What the stamps of a stream say. Times in nanoseconds unless the name has a unit."""
+
+    count: int = 0
+    first_ns: int = 0  # arrival
+    last_ns: int = 0
+    period_ns: int = 0  # median time between captures; 0 where it is not known
+    rate_hz: float = 0.0  # see `rate_hz`
+    regular: bool = False  # it has a rate at all
+    gaps: tuple[tuple[int, int], ...] = ()  # from, to: captures, or arrivals of a stream without stamps
+    gap_count: int = 0
+    absent: int = 0  # single messages that the period promises, outside of gaps
+    backward: int = 0  # captures before the one before
+    repeated: int = 0  # captures equal to the one before
+    unstamped: int = 0  # captures at zero, while the arrivals are not
+    jumps: int = 0  # captures that leave the arrivals by more than a second, forward
+    largest_jump_ns: int = 0
+    future: int = 0  # captures more than 5 ms after their arrival
+    latency_ms: tuple[float, float, float] = (0.0, 0.0, 0.0)  # arrival - capture: median, greatest, least
+    drift_ppm: float = 0.0  # of the capture clock against that of the arrivals; 0 where it is not clear
+    drift_ms: float = 0.0  # what that adds up to
+
+    @property
+    def mean_rate_hz(self) -> float:
+        """Messages per second from the first to the last arrival."""
+        span = self.last_ns - self.first_ns
+        return (self.count - 1) * SECOND_NS / span if self.count > 1 and span > 0 else 0.0
+
+
+def rate_hz(stamps: Stamps) -> float:
+    """The rate of a stream, everywhere: 1 / median period; of one without a regular period, the mean rate.
+
+    `stamps`: (n,) nanoseconds in any order; equal ones are counted once. 0 where there are fewer than two.
+    """
+    steps = _steps(stamps)
+    if not len(steps):
+        return 0.0
+    usual = float(np.median(steps))
+    return float(SECOND_NS / (usual if _spread(steps, usual) <= REGULAR else steps.mean()))
+
+
+def gaps_of(stamps: Stamps) -> tuple[tuple[int, int], ...]:
+    """Where a stream was silent for several of its periods, as (from, to). `stamps`: (n,) nanoseconds in any order."""
+    ordered = np.unique(stamps)
+    steps = np.diff(ordered)
+    if len(ordered) < FEWEST:
+        return ()
+    wide = np.flatnonzero(steps > _longest_usual(steps))
+    return tuple((int(ordered[k]), int(ordered[k + 1])) for k in wide.tolist())
+
+
+def summarise_stream(captures: Stamps, arrivals: Stamps) -> StreamSummary:
+    """Evaluate a stream. Both (n,) int64 nanoseconds, in the order in which the messages came."""
+    count = len(captures)
+    if not count:
+        return StreamSummary()
+    none = (captures < UNSTAMPED_NS) & (arrivals - captures > DAY_NS)
+    unstamped = int(none.sum())
+    bare = 2 * unstamped > count  # nothing but the arrivals is known of such a stream
+    stamps = arrivals if bare else captures[~none]
+    steps = np.diff(stamps)
+    found = StreamSummary(count, int(arrivals.min()), int(arrivals.max()), unstamped=unstamped)
+    positive = _steps(stamps)
+    if len(positive):
+        usual = float(np.median(positive))
+        regular = _spread(positive, usual) <= REGULAR
+        gaps = gaps_of(stamps)
+        found = replace(
+            found, period_ns=round(usual), rate_hz=rate_hz(stamps), regular=regular, gaps=gaps[:MOST_GAPS],
+            gap_count=len(gaps), absent=_absent(positive, usual),
+        )  # fmt: skip
+    if bare:
+        return found
+    latency = arrivals[~none] - stamps
+    in_ms = latency / MILLISECOND_NS
+    jumps, largest = _jumps(steps, latency, found.period_ns)
+    drift_ppm, drift_ms = _drift(arrivals[~none], latency)
+    return replace(
+        found, backward=int((steps < 0).sum()), repeated=int((steps == 0).sum()), jumps=jumps, largest_jump_ns=largest,
+        future=int((in_ms < -5.0).sum()), drift_ppm=drift_ppm, drift_ms=drift_ms,
+        latency_ms=(float(np.median(in_ms)), float(in_ms.max()), float(in_ms.min())),
+    )  # fmt: skip
+
+
+def _steps(stamps: Stamps) -> NDArray[np.int64]:
+    return np.diff(np.unique(stamps)).astype(np.int64, copy=False)
+
+
+def _spread(steps: NDArray[np.int64], usual: float) -> float:
+    return float(np.median(np.abs(steps - usual))) / max(usual, 1.0)
+
+
+def _longest_usual(steps: NDArray[np.int64]) -> float:
+    """The longest period that is no gap."""
+    usual = float(np.median(steps))
+    sigma = 1.4826 * float(np.median(np.abs(steps - usual)))
+    if sigma <= 1.4826 * REGULAR * usual:
+        return max(GAP_PERIODS * usual + 5 * sigma, usual + SHORTEST_GAP_NS)
+    # No rate, but bursts or events: only what is far outside of what is usual for it is said.
+    return max(GAP_PERIODS * usual + 8 * sigma, 5 * float(np.percentile(steps, 90)), SECOND_NS)
+
+
+def _absent(steps: NDArray[np.int64], usual: float) -> int:
+    """Messages that a strict period promises and that did not come one by one."""
+    if len(steps) < FEWEST or _spread(steps, usual) > STRICT:
+        return 0
+    single = steps[(steps > 1.6 * usual) & (steps <= GAP_PERIODS * usual)]
+    return int((np.rint(single / usual) - 1).sum())
+
+
+def _jumps(steps: NDArray[np.int64], latency: NDArray[np.int64], period_ns: int) -> tuple[int, int]:
+    """How often, and at most how far, captures leap ahead of the arrivals, beyond all latency seen before."""
+    if len(latency) < 2:
+        return 0, 0
+    fallen = np.minimum.accumulate(latency)[:-1] - latency[1:]
+    far = (fallen > max(JUMP_NS, 5 * period_ns)) & (steps > max(JUMP_NS, 5 * period_ns))
+    return int(far.sum()), int(fallen[far].max()) if far.any() else 0
+
+
+def _drift(arrivals: Stamps, latency: NDArray[np.int64]) -> tuple[float, float]:
+    """(ppm, ms over the whole): the trend of the least latencies; 0, 0 where it is no clear line."""
+    parts = 16
+    span = int(arrivals[-1] - arrivals[0]) if len(arrivals) else 0
+    if len(arrivals) < 8 * parts or span < 30 * SECOND_NS:
+        return 0.0, 0.0
+    edges = np.linspace(0, len(arrivals), parts + 1).astype(int)[:-1]
+    least = np.minimum.reduceat(latency, edges).astype(np.float64)
+    at = np.add.reduceat((arrivals - arrivals[0]).astype(np.float64), edges) / np.diff([*edges, len(arrivals)])
+    a, b = np.triu_indices(parts, 1)
+    slope = float(np.median((least[b] - least[a]) / np.maximum(at[b] - at[a], 1.0)))  # Theil and Sen
+    rest = least - slope * at
+    noise = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    total = slope * span
+    if abs(slope) > 1e-3 or abs(total) < max(20 * MILLISECOND_NS, 6 * noise):  # no crystal is that bad: it is backlog
+        return 0.0, 0.0
+    return -slope * 1e6, total / MILLISECOND_NS
+
+
+class StreamStatistics:
+    """The statistics of a stream while it runs: totals since its start, rate and latency of its latest messages.
+
+    `add` costs two appends; every `window` messages are evaluated as a recording is, and only their totals are kept.
+    """
+
+    def __init__(self, window: int = 512) -> None:
+        self._window = max(window, 2 * FEWEST)
+        self._captures, self._arrivals = array("q"), array("q")
+        self._total = StreamSummary()
+
+    def add(self, capture_ns: int, arrival_ns: int) -> None:
+        """Take the stamps of a message."""
+        self._captures.append(capture_ns)
+        self._arrivals.append(arrival_ns)
+        if len(self._captures) >= 2 * self._window:
+            # One message beyond the window, for the step to it; it is counted with the next one.
+            over, inside = self._summary(self._window + 1), self._summary(self._window)
+            over = replace(over, unstamped=inside.unstamped, future=inside.future)
+            self._total = _joined(self._total, over, self._window)
+            del self._captures[: self._window], self._arrivals[: self._window]
+
+    def summary(self) -> StreamSummary:
+        """Of all messages so far."""
+        recent = self._summary(len(self._captures))
+        return _joined(self._total, recent, recent.count) if self._total.count else recent
+
+    def _summary(self, count: int) -> StreamSummary:
+        return summarise_stream(np.array(self._captures[:count], np.int64), np.array(self._arrivals[:count], np.int64))
+
+
+def _joined(total: StreamSummary, recent: StreamSummary, count: int) -> StreamSummary:
+    """Totals of both; rate, latency and drift of the recent one. `count`: messages of it that are new."""
+    if not total.count:
+        return replace(recent, count=count)
+    return replace(
+        recent, count=total.count + count, first_ns=total.first_ns,
+        gaps=(*total.gaps, *recent.gaps)[-MOST_GAPS:], gap_count=total.gap_count + recent.gap_count,
+        absent=total.absent + recent.absent, backward=total.backward + recent.backward,
+        repeated=total.repeated + recent.repeated, unstamped=total.unstamped + recent.unstamped,
+        jumps=total.jumps + recent.jumps, largest_jump_ns=max(total.largest_jump_ns, recent.largest_jump_ns),
+        future=total.future + recent.future,
+        latency_ms=(recent.latency_ms[0], max(total.latency_ms[1], recent.latency_ms[1]),
+                    min(total.latency_ms[2], recent.latency_ms[2])),
+    )  # fmt: skip
+
+
+def stream_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
+    """What is wrong with a sensor's stream, as (name of a kind in `findings.KINDS`, detail, how often).
+
+    `kind`: "lidar", "camera", "audio" or "ego"; others have no duty of coming regularly.
+    """
+    if kind not in MOST_HZ or not found.count:
+        return
+    if found.unstamped:
+        yield "unstamped", f"{found.unstamped} of {found.count} messages have no capture stamp", 1
+    if found.rate_hz > MOST_HZ[kind]:
+        yield "implausible-rate", f"{found.rate_hz:.0f} messages a second", 1
+    else:
+        yield from _gap_findings(kind, found)
+    if found.backward:
+        yield "backward-stamp", f"{found.backward} of {found.count} captures lie before the one before", 1
+    if found.repeated > (0 if kind in ("lidar", "camera", "audio") else found.count // 20):
+        yield "repeated-stamp", f"{found.repeated} of {found.count} captures are stamped as the one before", 1
+    if found.jumps:
+        yield "clock-jump", f"stamps leap ahead of the arrivals by up to {found.largest_jump_ns / SECOND_NS:.1f} s", 1
+    yield from _latency_findings(kind, found)
+
+
+MOST_HZ = {"lidar": 120.0, "camera": 1000.0, "audio": 1000.0, "ego": 5000.0}  # more is no sensor's rate
+OFFSET_MS = 5000.0  # median latency that no transport has
+LATE_MS = 1000.0
+
+
+def _gap_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
+    floor = 100 * MILLISECOND_NS if kind == "ego" else 0
+    gaps = [gap for gap in found.gaps if gap[1] - gap[0] > floor]
+    if gaps:
+        start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        count = found.gap_count if len(gaps) == len(found.gaps) else len(gaps)
+        often = f"{count} gaps, the longest of " if count > 1 else ""
+        usual = f"{found.period_ns / MILLISECOND_NS:.0f} ms"
+        yield "gap", f"{often}{(end - start) / SECOND_NS:.2f} s without a message, where one comes every {usual}", 1
+    share = found.absent / (found.count + found.absent)
+    if found.absent >= 3 and share >= 0.05:
+        yield "dropped", f"{found.absent} single messages, {share:.0%}, are missing at {found.rate_hz:.1f} Hz", 1
+    elif found.absent and share >= 0.01 and kind != "ego":
+        yield "irregular-rate", f"{found.absent} single messages are missing at {found.rate_hz:.1f} Hz", 1
+
+
+def _latency_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
+    median, most, least = found.latency_ms
+    if abs(median) > OFFSET_MS:
+        side = "before" if median > 0 else "after"
+        yield "clock-offset", f"stamps lie {_seconds(abs(median))} {side} the arrivals{_known_offset(median)}", 1
+        return
+    early = -500.0 if kind == "ego" else -50.0  # transforms are dated ahead by many programs
+    if least < early or (kind != "ego" and 20 * found.future > found.count):
+        yield "future-stamp", f"{found.future} of {found.count} stamps lie up to {-least:.0f} ms after the arrival", 1
+    if median > LATE_MS or most > OFFSET_MS:
+        yield "late-stream", f"messages come {median:.0f} ms after their capture, at most {_seconds(most)}", 1
+    if found.drift_ppm:
+        yield "clock-drift", f"{found.drift_ppm:+.0f} ppm, {abs(found.drift_ms):.0f} ms over the recording", 1
+
+
+def _seconds(milliseconds: float) -> str:
+    seconds = milliseconds / 1e3
+    days = seconds / 86_400
+    return f"{seconds:.1f} s" if days < 2 else f"{days:.0f} days" if days < 1000 else f"{days / 365.25:.1f} years"
+
+
+def _known_offset(milliseconds: float) -> str:
+    """A word for offsets that have a usual cause."""
+    seconds = abs(milliseconds) / 1e3
+    if abs(seconds - 37.0) < 0.6:
+        return " (37 s: TAI against UTC?)"
+    if abs(seconds - 18.0) < 0.6:
+        return " (18 s: GPS time against UTC?)"
+    if seconds > 300 and abs(seconds / 1800 - round(seconds / 1800)) * 1800 < 5 and seconds < 15 * 3600:
+        return " (whole hours: a time zone?)"
+    return " (a clock that counts from power-on?)" if milliseconds > 1e12 / 2 else ""
+
+
+def edge_findings(found: StreamSummary, start_ns: int, end_ns: int) -> Iterator[tuple[str, str, int]]:
+    """Whether a stream begins late or ends early in a recording whose sensors came from `start_ns` to `end_ns`."""
+    least = min(2 * SECOND_NS, (end_ns - start_ns) // 5)
+    bound = max(5 * found.period_ns, least, 1)
+    if found.first_ns - start_ns > bound:
+        yield (
+            "late-start",
+            f"its first message comes {(found.first_ns - start_ns) / SECOND_NS:.1f} s after the first",
+            1,
+        )
+    if end_ns - found.last_ns > bound:
+        yield "early-end", f"its last message comes {(end_ns - found.last_ns) / SECOND_NS:.1f} s before the end", 1
