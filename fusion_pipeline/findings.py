@@ -101,6 +101,17 @@ KINDS: dict[str, FindingKind] = {
         "Where this sensor sits is not known.",
         "Give a rig with --rig, or the part of the bag with /tf_static.",
     ),
+    "moving-mount": FindingKind(
+        "error",
+        "A sensor moves against the vehicle; its mount is not one place.",
+        "Give the place of this recording with --rig, if it stood still.",
+    ),
+    "assumed-base": FindingKind(
+        "warning", "The vehicle's frame was found by its place in the tree.", "Name it base_link, or give a rig file."
+    ),
+    "no-calibration": FindingKind(
+        "warning", "Nothing says where the only sensor sits, or how it images.", "Give a rig with --rig to replay it."
+    ),
     "no-lens": FindingKind(
         "error", "A camera has no intrinsics.", "Record its camera_info too, or give a rig file with --rig."
     ),

@@ -133,17 +133,31 @@ def _audio(entry: Mapping[str, Any]) -> MicrophoneArray:
     return MicrophoneArray(_pose(entry), np.asarray(entry["microphones_m"], np.float64), _offset_ns(entry))
 
 
+def _key(name: str) -> str:
+    """A name as a key of TOML: bare where TOML allows that, else quoted."""
+    if name and all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
+        return name
+    return _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML. JSON quotes as TOML does but for DEL, and for characters beyond 16 bits if in ASCII."""
+    whole = text.encode("utf-8", "replace").decode()
+    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
 def to_toml(rig: Rig) -> str:
     """The rig as the text of a rig file, exact to the last bit."""
-    lines = [f"name = {json.dumps(rig.name)}"]
+    lines = [f"name = {_quoted(rig.name)}"]
     families: dict[str, Mapping[str, LidarMount | CameraMount | MicrophoneArray]]
     families = {"lidar": rig.lidars, "camera": rig.cameras, "audio": rig.audios}
     for mounts in families.values():
         for topic, mount in mounts.items():
             pose = mount.vehicle_from_sensor
-            lines += ["", f"[{topic.replace('/', '.')}]", f"offset_ms = {mount.offset_ns / 1e6!r}"]
+            family, _, sensor = topic.partition("/")
+            lines += ["", f"[{family}.{_key(sensor)}]", f"offset_ms = {mount.offset_ns / 1e6!r}"]
             if isinstance(mount, LidarMount) and mount.make:
-                lines.append(f"make = {json.dumps(mount.make)}")
+                lines.append(f"make = {_quoted(mount.make)}")
             if isinstance(mount, CameraMount):
                 model = mount.model
                 lines += [f'model = "{model.model}"', f"width_px = {model.width_px}", f"height_px = {model.height_px}"]

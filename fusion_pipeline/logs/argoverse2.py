@@ -148,6 +148,6 @@ def _scan(path: Path, stamp_ns: int) -> LidarScan:
     first = int(offsets.min()) if len(offsets) else 0
     last = int(offsets.max()) - first if len(offsets) else 0
     return LidarScan(
-        Header(LIDAR, stamp_ns + first, stamp_ns + TURN_NS, LIDAR), last, xyz, bright(table["intensity"]),
+        Header(LIDAR, stamp_ns + first, stamp_ns + TURN_NS, LIDAR), last, xyz, bright(table["intensity"], 255.0),
         table["laser_number"].astype(np.uint16), (offsets - first).astype(np.int32),
     )  # fmt: skip

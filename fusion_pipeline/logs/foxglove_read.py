@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion_pipeline.arrays import Bytes, Doubles, Floats, Offsets
+from fusion_pipeline.arrays import Array, Bytes, Doubles, Floats, Offsets
 from fusion_pipeline.clock import SECOND_NS
-from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.foxglove_form import POINT, Beside, Sensed
 from fusion_pipeline.logs.pictures import compressed_frame, raw_frame
 from fusion_pipeline.logs.points import Field, columns, scan
@@ -90,30 +90,58 @@ def _varint(body: memoryview, at: int) -> tuple[int, int]:
     raise FormError("damaged message")
 
 
+def split_data(name: str, body: memoryview) -> tuple[bytes, memoryview]:
+    """A message of a schema without its field `data`, and that field's bytes, not copied. Raises FormError."""
+    number = _data_field(name)
+    return split(body, number) if number else (bytes(body), memoryview(b""))
+
+
 def decoded(name: str, body: memoryview, topic: str, notes: Mapping[tuple[str, int], Beside], arrival_ns: int,
-            video: Video) -> Sensed:  # fmt: skip
+            video: Video, clouds: Clouds | None = None, ours: str = "") -> Sensed:  # fmt: skip
     """A message of a schema in KINDS as ours. Raises FormError, and other errors where bytes are wrong.
 
-    `notes` have what lies beside messages of our own logs, by topic and capture time.
+    `notes` have what lies beside messages of our own logs, by topic and capture time. `clouds` know how point clouds
+    are read, by our name of the topic, `ours`.
     """
-    number = _data_field(name)
-    rest, data = split(body, number) if number else (bytes(body), memoryview(b""))
+    rest, data = split_data(name, body)
     found = message_class(name).FromString(rest)
     capture = found.timestamp.seconds * SECOND_NS + found.timestamp.nanos
     note = notes.get((topic, capture))
+    if not capture and clouds is not None:
+        clouds.findings.add("unstamped", ours or topic, "stamps are 0; the time of arrival stands for them")
+        capture = arrival_ns
     beside = note if note is not None else Beside(topic, capture, getattr(found, "frame_id", "") or topic)
     payload = np.frombuffer(bytes(data) if len(data) <= SMALL else data, np.uint8)
+    if name == "foxglove.PointCloud":
+        return _cloud(found, payload, beside, arrival_ns, clouds, ours)
     return _DECODERS[name](found, payload, beside, arrival_ns, video)
 
 
-def _cloud(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> LidarScan:
-    if found.point_stride == POINT.itemsize and [(f.name, f.offset) for f in found.fields] == _OURS:
-        return LidarScan(note.header(arrival), note.duration_ns, *_apart(data))
+def is_ours(found: Any) -> bool:
+    """Whether a PointCloud is of this project's own layout."""
+    return found.point_stride == POINT.itemsize and [(f.name, f.offset) for f in found.fields] == _OURS
+
+
+def cloud_of(found: Any, data: memoryview | Bytes) -> tuple[int, dict[str, Array]]:
+    """A PointCloud's stamp and columns. Raises FormError."""
+    return found.timestamp.seconds * SECOND_NS + found.timestamp.nanos, _columns(found, np.frombuffer(data, np.uint8))
+
+
+def _columns(found: Any, data: Bytes) -> dict[str, Array]:
     if found.point_stride <= 0:
         raise FormError("cloud whose layout does not fit its bytes")
     fields = [Field(f.name, _NUMBERS[f.type], f.offset) for f in found.fields if f.type in _NUMBERS]
-    table = columns(data, fields, found.point_stride, len(data) // found.point_stride)
-    made = scan(note.header(arrival), table)
+    return columns(data, fields, found.point_stride, len(data) // found.point_stride)
+
+
+def _cloud(found: Any, data: Bytes, note: Beside, arrival: int, clouds: Clouds | None, ours: str) -> LidarScan:
+    if is_ours(found):
+        return LidarScan(note.header(arrival), note.duration_ns, *_apart(data))
+    header, table = note.header(arrival), _columns(found, data)
+    if clouds is None:
+        made = scan(header, table)
+    else:
+        made = scan(header, table, clouds.reading(ours, header.capture_ns, table), clouds.note(ours))
     pose = pose_of(found.pose) if found.HasField("pose") else Pose.identity()
     return replace(made, xyz_m=pose.apply(made.xyz_m)) if np.abs(pose.matrix - np.eye(4)).max() > 1e-9 else made
 
@@ -160,11 +188,14 @@ def _sound(found: Any, data: Bytes, note: Beside, arrival: int, _: Video) -> Aud
 
 
 def _odometry(found: Any, _: Bytes, note: Beside, arrival: int, __: Video) -> EgoMotion:
-    turn = found.pose.orientation
+    q = found.pose.orientation
+    turn = np.asarray([q.x, q.y, q.z, q.w])
+    place, speeds = vector(found.pose.position), (vector(found.linear_velocity), vector(found.angular_velocity))
+    if not all(np.isfinite(values).all() for values in (turn, place, *speeds)):
+        raise FormError("numbers that are not finite")
     pose, twist = (np.fromiter(c, np.float64, len(c)) for c in (found.pose_covariance, found.velocity_covariance))
     return EgoMotion(
-        note.header(arrival), vector(found.pose.position), np.asarray([turn.x, turn.y, turn.z, turn.w]),
-        vector(found.linear_velocity), vector(found.angular_velocity),
+        note.header(arrival), place, turn, *speeds,
         pose.reshape(6, 6) if pose.size else np.zeros((6, 6)), twist.reshape(6, 6) if twist.size else np.zeros((6, 6)),
         np.asarray(note.acceleration_mps2, np.float64) if note.acceleration_mps2 else unmeasured(),
     )  # fmt: skip
@@ -183,15 +214,7 @@ def pose_of(value: Any) -> Pose:
     return Pose.from_quaternion(turn, vector(value.position))
 
 
-def lens_of(found: Any) -> CameraModel:
-    """A foxglove.CameraCalibration. Raises ValueError where its numbers are no lens."""
-    kind = "fisheye" if found.distortion_model in ("kannala_brandt", "equidistant", "fisheye") else "pinhole"
-    bent = np.asarray(found.D, np.float64)
-    matrix = np.asarray(found.K, np.float64).reshape(3, 3)
-    return CameraModel(kind, found.width, found.height, matrix, bent[:4] if kind == "fisheye" else bent)
-
-
 _DECODERS: dict[str, Callable[[Any, Bytes, Beside, int, Video], Sensed]] = {
-    "foxglove.PointCloud": _cloud, "foxglove.RawImage": _raw, "foxglove.CompressedImage": _compressed,
+    "foxglove.RawImage": _raw, "foxglove.CompressedImage": _compressed,
     "foxglove.CompressedVideo": _video, "foxglove.RawAudio": _sound, "foxglove.Odometry": _odometry,
 }  # fmt: skip

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.foxglove_form import BESIDE, Beside
 from fusion_pipeline.logs.foxglove_read import KINDS, decoded
 from fusion_pipeline.logs.json_form import found_from_json, health_from_json
 from fusion_pipeline.logs.mcap_places import Channel, Stored
 from fusion_pipeline.logs.reader import FormError, LogError
-from fusion_pipeline.logs.ros_topics import AUDIO_INFO, TEXT, RosDecoder, name_of, names_of
+from fusion_pipeline.logs.ros_topics import AUDIO_INFO, EGO_OF_TF, TEXT, RosDecoder, names_of, unique_names
 from fusion_pipeline.logs.video_decoder import VideoDecoder
 from fusion_pipeline.messages import Detections, Message, Tracks
 
@@ -32,30 +33,39 @@ class Names:
     def of(cls, channels: Mapping[int, Channel], counts: Mapping[int, int]) -> Names:
         """Of a file's channels, those with messages; where it does not count them, all."""
         used = {key: c for key, c in channels.items() if counts.get(key) or not counts}
-        sensors = {
-            key: c.topic if c.topic.startswith(f"{KINDS[c.schema]}/") else name_of(KINDS[c.schema], c.topic)
-            for key, c in used.items() if c.encoding == "protobuf" and c.schema in KINDS
-        }  # fmt: skip
         ros = {key: c for key, c in used.items() if c.encoding in ROS}
         ours = names_of({c.topic: _long(c.schema) for c in ros.values()})
-        sensors |= {key: ours[c.topic] for key, c in ros.items() if c.topic in ours}
+        pairs = {key: (KINDS[c.schema], c.topic) for key, c in used.items()
+                 if c.encoding == "protobuf" and c.schema in KINDS}  # fmt: skip
+        pairs |= {key: (ours[c.topic].partition("/")[0], c.topic) for key, c in ros.items()
+                  if ours.get(c.topic, EGO_OF_TF) != EGO_OF_TF}  # fmt: skip
+        names = unique_names(list(pairs.values()))
+        sensors = {key: names[pair] for key, pair in pairs.items()}
+        sensors |= {key: EGO_OF_TF for key, c in ros.items() if ours.get(c.topic) == EGO_OF_TF}
         results = {key: c.topic for key, c in used.items() if c.encoding == "json" and c.schema in RESULTS}
         helpers = {key for key, c in used.items() if c.topic == BESIDE}
         helpers |= {key for key, c in ros.items() if _long(c.schema) in (AUDIO_INFO, TEXT)}
         return cls(sensors, results, frozenset(helpers))
 
+    def without(self, topics: Collection[str], channels: Mapping[int, Channel]) -> Names:
+        """The same but for the sensors of `topics`."""
+        sensors = {key: name for key, name in self.sensors.items() if channels[key].topic not in topics}
+        return Names(sensors, self.results, self.helpers)
+
 
 class Decoder:
     """Stored messages, in order, as ours. What was read before is remembered where it is needed."""
 
-    def __init__(self, channels: Mapping[int, Channel], names: Names, hints: Mapping[str, str]) -> None:
-        """`hints` are texts beside ROS sensors, by topic."""
+    def __init__(self, channels: Mapping[int, Channel], names: Names, hints: Mapping[str, str],
+                 clouds: Clouds | None = None) -> None:  # fmt: skip
+        """`hints` are texts beside ROS sensors, by topic; `clouds` know how point clouds are read."""
         self._channels, self._names = channels, names
         self._notes: dict[tuple[str, int], Beside] = {}
         self._video = VideoDecoder()
         self._types: RosTypes | None = None
         ours = {channels[key].topic: name for key, name in names.sensors.items() if channels[key].encoding in ROS}
-        self._ros = RosDecoder(ours, hints)
+        self._clouds = clouds
+        self._ros = RosDecoder(ours, hints, clouds)
 
     def decode(self, stored: Stored) -> Iterator[Message]:
         """What a message gives: mostly one. Raises FormError, and other errors where bytes are wrong."""
@@ -66,7 +76,8 @@ class Decoder:
         elif key in self._names.results:
             yield _result(channel, bytes(stored.data), stored.log_ns)
         elif channel.encoding == "protobuf":
-            found = decoded(channel.schema, stored.data, channel.topic, self._notes, stored.log_ns, self._video)
+            found = decoded(channel.schema, stored.data, channel.topic, self._notes, stored.log_ns, self._video,
+                            self._clouds, self._names.sensors[key])  # fmt: skip
             self._notes.pop((channel.topic, found.header.capture_ns), None)
             yield _named(found, self._names.sensors[key])
         elif channel.encoding in ROS:
@@ -113,6 +124,11 @@ class RosTypes:
         if store is None:
             store = self._known[key] = self._learn(channel, kind)
         return (store.deserialize_cdr if channel.encoding == "cdr" else store.deserialize_ros1)(bytes(data), kind)
+
+    @staticmethod
+    def long(schema: str) -> str:
+        """sensor_msgs/Image as sensor_msgs/msg/Image."""
+        return _long(schema)
 
     def _learn(self, channel: Channel, kind: str) -> Any:
         from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore

@@ -11,16 +11,14 @@ import numpy as np
 
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.findings import Findings
-from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.logs.foxglove_read import lens_of, message_class, vector
-from fusion_pipeline.logs.frames import Frames
+from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes
-from fusion_pipeline.logs.mcap_messages import first_of, in_order
+from fusion_pipeline.logs.mcap_messages import in_order
 from fusion_pipeline.logs.mcap_places import McapFile
+from fusion_pipeline.logs.mcap_rig import look_into
 from fusion_pipeline.logs.mcap_summary import Summary, summary
 from fusion_pipeline.logs.reader import FormError, LogError
-from fusion_pipeline.logs.ros_rig import add_ros_frames, frame_of
 from fusion_pipeline.messages import Message, Tracks
 from fusion_pipeline.rig import Rig, RigError
 
@@ -40,6 +38,7 @@ class McapLog:
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
+        self._clouds = Clouds(self.findings)
         with McapFile(path) as file:
             self.summary = summary(file)
             self.complete = self.summary.complete
@@ -49,12 +48,12 @@ class McapLog:
             if not self._names.sensors and not self._names.results:
                 raise LogError(f"{path} holds no camera, LiDAR, audio or ego messages that this program can read"
                                f"{_held(self.summary)}")  # fmt: skip
-            self.topics = tuple(sorted(set(self._names.sensors.values()), key=_order))
             self.results = tuple(sorted(self._names.results.values()))
             self.start_ns, self.end_ns = self.summary.start_ns, self.summary.end_ns
             self._hints: dict[str, str] = {}
             self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
             self.rig = self._rig(file)
+            self.topics = tuple(sorted(set(self._names.sensors.values()), key=_order))
 
     def messages(
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
@@ -71,7 +70,7 @@ class McapLog:
             return
         video = {key for key in wanted if self.summary.channels[key].schema == "foxglove.CompressedVideo"}
         begin = max(0, low - LEAD_NS) if video and low else low
-        decoder = Decoder(self.summary.channels, self._names, self._hints)
+        decoder = Decoder(self.summary.channels, self._names, self._hints, self._clouds)
         lost: Counter[str] = Counter()
         numbers: dict[int, list[int]] = {}  # least, greatest, how many sequence numbers of a channel
         with McapFile(self.path) as file:
@@ -123,39 +122,15 @@ class McapLog:
 
     def _foreign_rig(self, file: McapFile) -> Rig:
         """Of frames and lenses in the log's first messages of such topics."""
-        frames = Frames()
         channels = self.summary.channels
-        for key, channel in channels.items():
-            if channel.schema in ("foxglove.FrameTransform", "foxglove.FrameTransforms", "foxglove.CameraCalibration"):
-                self._add_foxglove(file, key, frames)
         types = RosTypes() if any(channel.encoding in ROS for channel in channels.values()) else None
-        if types is not None:
-            self._hints |= add_ros_frames(file, self.summary, frames, types)
-        names, frame = {}, {}
-        for key, name in self._names.sensors.items():
-            names[channels[key].topic] = name
-            frame[channels[key].topic] = frame_of(file, self.summary, key, types)
-        return frames.rig(self.path.stem, names, frame)
-
-    def _add_foxglove(self, file: McapFile, key: int, frames: Frames) -> None:
-        channel = self.summary.channels[key]
-        first = first_of(file, self.summary, key)
-        if first is None or channel.encoding != "protobuf":
-            return
-        until = first.log_ns + SECOND_NS
-        for stored in in_order(file, self.summary, (key,), 0, until, Counter()):
-            try:
-                found = message_class(channel.schema).FromString(bytes(stored.data))
-                if channel.schema == "foxglove.CameraCalibration":
-                    frames.lenses[channel.topic.rpartition("/")[0]] = frames.lenses[found.frame_id] = lens_of(found)
-                    continue
-                for item in found.transforms if channel.schema.endswith("s") else (found,):
-                    r = item.rotation
-                    turn = np.asarray([r.x, r.y, r.z, r.w])
-                    frames.join(item.parent_frame_id, item.child_frame_id,
-                                Pose.from_quaternion(turn, vector(item.translation)))  # fmt: skip
-            except Exception:  # what cannot be read is not known; cameras without a lens are left out of the rig
-                continue
+        heads = look_into(file, self.summary, self._names.sensors, types, self._clouds)
+        self._hints |= heads.texts
+        for topic, why in heads.no_camera.items():
+            self.findings.add("unread-topic", topic, why)
+        self._names = self._names.without(heads.no_camera, channels)
+        names = {channels[key].topic: name for key, name in self._names.sensors.items()}
+        return heads.rig(self.path.stem, names, self.findings)
 
 
 def _held(found: Summary) -> str:

@@ -15,6 +15,7 @@ GREY_16 = ("mono16", "16UC1")
 BAYER = {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}  # OpenCV names them by the second row's second pixel
 YUV = {"yuv422": "UYVY", "uyvy": "UYVY", "yuv422_yuy2": "YUY2", "yuyv": "YUY2", "yuy2": "YUY2"}
 PLANES = {"nv12": "NV12", "nv21": "NV21"}
+DEPTHS = ("16UC1", "32FC1", "16SC1", "64FC1")  # one number of no colour per pixel
 MOST_PIXELS = 1 << 28
 
 
@@ -66,6 +67,22 @@ def _pixels(rows: Bytes, encoding: str, height: int, width: int, big: bool) -> t
 def _upper(rows: Bytes, big: bool) -> Bytes:
     """The upper eight bits of 16."""
     return np.asarray(np.ascontiguousarray(rows).view(">u2" if big else "<u2") >> 8, np.uint8)
+
+
+def depth_of(topic: str, encoding: str) -> str:
+    """Why pictures of `topic` are distances and none of a camera; "" where they are a camera's.
+
+    `encoding` is that of a raw picture, or the `format` of a compressed one, such as "16UC1; compressedDepth png".
+    """
+    if "compresseddepth" in encoding.lower() or topic.endswith("/compressedDepth"):
+        return "compressed depth"
+    if encoding.partition(";")[0].strip() in DEPTHS:
+        return f"depth in {encoding.partition(';')[0].strip()}"
+    parts = topic.strip("/").split("/")
+    if any(part == "depth" or part.startswith(("aligned_depth", "depth_registered")) for part in parts):
+        grey = encoding.startswith("mono16") or not encoding
+        return "depth by its topic's name" if grey else ""
+    return ""
 
 
 def compressed_frame(header: Header, data: Bytes) -> CameraFrame:

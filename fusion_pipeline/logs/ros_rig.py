@@ -1,79 +1,110 @@
-"""Frames, lenses and texts of ROS messages in an MCAP file."""
+"""Frames, lenses, texts and first messages of ROS topics, from bags and MCAP files alike."""
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from fusion_pipeline.clock import LAST_NS
-from fusion_pipeline.geometry.camera import CameraModel
-from fusion_pipeline.logs.foxglove_read import message_class, split
-from fusion_pipeline.logs.frames import Frames
-from fusion_pipeline.logs.mcap_messages import first_of, in_order
-from fusion_pipeline.logs.mcap_places import McapFile
-from fusion_pipeline.logs.mcap_summary import Summary
-from fusion_pipeline.logs.ros_forms import joint_of
+from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.logs.cloud_reading import LOOK_AT, Clouds
+from fusion_pipeline.logs.foreign_rig import Heads
+from fusion_pipeline.logs.frames import Frames, plain_frame
+from fusion_pipeline.logs.lenses import Calibration
+from fusion_pipeline.logs.pictures import depth_of, picture_size
+from fusion_pipeline.logs.ros_forms import cloud_of, joint_of
+from fusion_pipeline.logs.ros_topics import AUDIO_INFO, CAMERA_INFO, CLOUDS, TEXT, TFS, sound_form, space_of
 
 LOOK_INTO = 200  # messages of transforms
-INFO, TF, TEXT = "sensor_msgs/CameraInfo", "tf2_msgs/TFMessage", "std_msgs/String"
+First = Callable[[str, int], Iterable[Any]]  # a topic's first so many messages; those that cannot be read are left out
 
 
-def lens_of_info(info: Any) -> CameraModel | None:
-    """The lens of a sensor_msgs/CameraInfo; None where it was never calibrated."""
-    matrix = np.asarray(getattr(info, "K", getattr(info, "k", None)), np.float64).reshape(3, 3)
-    bent = np.asarray(getattr(info, "D", getattr(info, "d", ())), np.float64)
-    if matrix[0, 0] <= 0 or not info.width or not info.height:
+def look_at(kinds: Mapping[str, str], names: Mapping[str, str], first: First, heads: Heads, clouds: Clouds) -> None:
+    """Read the first messages of a log's ROS topics, given with their types, into `heads` and `clouds`.
+
+    `names` are ours of the sensors among them. Transforms that are not static are read only where a sensor has no
+    place without them.
+    """
+    for topic, ours in names.items():
+        if kinds[topic] in CLOUDS:
+            samples = []
+            for message in first(topic, LOOK_AT):
+                heads.frame_of.setdefault(topic, frame_of(message))
+                try:
+                    samples.append(cloud_of(message))
+                except Exception:  # said where it is decoded
+                    continue
+            clouds.learn(ours, samples)
+        elif kinds[topic] not in TFS:
+            for message in first(topic, 1):
+                heads.frame_of[topic] = frame_of(message)
+                if ours.startswith("camera/"):
+                    _picture(topic, message, heads)
+    for topic, kind in kinds.items():
+        if kind in (CAMERA_INFO, TEXT, AUDIO_INFO):
+            for message in first(topic, 1):
+                if kind == TEXT:
+                    heads.texts[topic] = str(message.data)
+                elif kind == AUDIO_INFO:
+                    clouds.sounds[space_of(topic)] = sound_form(message)
+                elif (found := calibration_of(topic, message)) is not None:
+                    heads.calibrations.append(found)
+    tfs = [topic for topic, kind in kinds.items() if kind in TFS]
+    for still in (True, False):
+        for topic in tfs:
+            if topic.endswith("tf_static") is still and (still or heads.unplaced()):
+                for message in first(topic, LOOK_INTO):
+                    add_transforms(heads.frames, message.transforms)
+
+
+def frame_of(message: Any) -> str:
+    """The frame that a message's header names; "" without one."""
+    return plain_frame(str(message.header.frame_id)) if hasattr(message, "header") else ""
+
+
+def calibration_of(topic: str, info: Any) -> Calibration | None:
+    """Of a sensor_msgs/CameraInfo of ROS 1 or 2, whatever its numbers are; None where its arrays are of other sizes."""
+
+    def numbers(*names: str) -> Any:
+        return np.asarray(next((getattr(info, n) for n in names if hasattr(info, n)), ()), np.float64)
+
+    roi = getattr(info, "roi", None)
+    region = (0, 0, 0, 0)
+    if roi is not None:
+        region = int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)
+    try:
+        return Calibration(
+            topic, frame_of(info), str(info.distortion_model), int(info.width), int(info.height),
+            numbers("K", "k").reshape(3, 3), numbers("D", "d").reshape(-1), numbers("R", "r").reshape(3, 3),
+            numbers("P", "p").reshape(3, 4), (int(getattr(info, "binning_x", 1)), int(getattr(info, "binning_y", 1))),
+            region,
+        )  # fmt: skip
+    except ValueError:
         return None
-    kind = "fisheye" if str(info.distortion_model) in ("equidistant", "fisheye") else "pinhole"
-    return CameraModel(kind, int(info.width), int(info.height), matrix, bent[:4] if kind == "fisheye" else bent)
 
 
 def add_transforms(frames: Frames, transforms: Any) -> None:
-    """The joints of a tf2_msgs/TFMessage."""
+    """The joints of a tf2_msgs/TFMessage; those that are no transform are noted."""
     for item in transforms:
-        parent, child = str(item.header.frame_id).lstrip("/"), str(item.child_frame_id).lstrip("/")
-        frames.join(parent, child, joint_of(item))
-
-
-def add_ros_frames(file: McapFile, found: Summary, frames: Frames, types: Any) -> dict[str, str]:
-    """Add what ROS channels say of frames and lenses; texts by topic."""
-    texts = {}
-    still = any(c.topic.endswith("tf_static") for c in found.channels.values())
-    for key, channel in found.channels.items():
-        schema = channel.schema.replace("/msg/", "/")
-        if schema == TF and (channel.topic.endswith("tf_static") or not still):
-            stored = islice(in_order(file, found, (key,), 0, LAST_NS, Counter()), LOOK_INTO)
-        elif schema in (INFO, TEXT):
-            stored = islice(in_order(file, found, (key,), 0, LAST_NS, Counter()), 1)
-        else:
+        parent, child = str(item.header.frame_id), str(item.child_frame_id)
+        try:
+            pose: Pose = joint_of(item)
+        except ValueError:
+            frames.refuse(parent, child)
             continue
-        for item in stored:
-            try:
-                message = types.read(channel, item.data)
-                if schema == TF:
-                    add_transforms(frames, message.transforms)
-                elif schema == TEXT:
-                    texts[channel.topic] = str(message.data)
-                elif (lens := lens_of_info(message)) is not None:
-                    frames.lenses[channel.topic.rpartition("/")[0]] = lens
-            except Exception:  # what cannot be read is not known
-                continue
-    return texts
+        frames.join(parent, child, pose)
 
 
-def frame_of(file: McapFile, found: Summary, key: int, types: Any = None) -> str:
-    """The frame that the first message of a sensor's channel names; "" where it cannot be read. `types` read ROS."""
-    channel, stored = found.channels[key], first_of(file, found, key)
-    if stored is None:
-        return ""
-    try:
-        if channel.encoding == "protobuf":
-            field = message_class(channel.schema).DESCRIPTOR.fields_by_name.get("data")
-            rest = split(stored.data, field.number)[0] if field is not None else bytes(stored.data)
-            return str(getattr(message_class(channel.schema).FromString(rest), "frame_id", ""))
-        return str(types.read(channel, stored.data).header.frame_id).lstrip("/")
-    except Exception:  # a sensor without a frame sits in the vehicle's own
-        return ""
+def _picture(topic: str, message: Any, heads: Heads) -> None:
+    encoding = str(getattr(message, "encoding", getattr(message, "format", "")))
+    if why := depth_of(topic, encoding):
+        heads.no_camera[topic] = why
+    elif hasattr(message, "width"):
+        heads.sizes[topic] = int(message.width), int(message.height)
+    else:
+        try:
+            _, height, width = picture_size(np.asarray(message.data, np.uint8))
+            heads.sizes[topic] = width, height
+        except ValueError:  # said where it is decoded
+            return

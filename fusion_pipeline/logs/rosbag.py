@@ -14,16 +14,16 @@ from typing import Any
 
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.findings import Findings
-from fusion_pipeline.logs.frames import Frames
+from fusion_pipeline.logs.cloud_reading import Clouds
+from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_decode import RosTypes
 from fusion_pipeline.logs.reader import FormError, LogError
-from fusion_pipeline.logs.ros_rig import LOOK_INTO, add_transforms, lens_of_info
+from fusion_pipeline.logs.ros_rig import look_at
 from fusion_pipeline.logs.ros_sources import ROS1_MAGIC, BagSource, LibraryBag, LooseBag, LooseDatabase
-from fusion_pipeline.logs.ros_topics import AUDIO_INFO, TEXT, TF, RosDecoder, names_of
+from fusion_pipeline.logs.ros_topics import AUDIO_INFO, TEXT, RosDecoder, names_of
 from fusion_pipeline.messages import Message
 
-INFO = "sensor_msgs/msg/CameraInfo"
 KINDS_IN_ORDER = ("lidar", "camera", "audio", "ego")
 
 
@@ -56,8 +56,14 @@ class RosLog:
             )
         self.start_ns, self.end_ns = self._source.start_ns, self._source.end_ns
         self._hints: dict[str, str] = {}
-        frames = self._frames()
-        self.rig = frames.rig(path.stem, self._names, {topic: self._frame(topic) for topic in self._names})
+        self._clouds, heads = Clouds(self.findings), Heads()
+        kinds = {topic: channel.schema for topic, channel in channels.items()}
+        look_at(kinds, self._names, self._looked_at, heads, self._clouds)
+        self._hints |= heads.texts
+        for topic, why in heads.no_camera.items():
+            self.findings.add("unread-topic", topic, why)
+            del self._names[topic]
+        self.rig = heads.rig(path.stem, self._names, self.findings)
         self.topics = tuple(sorted(set(self._names.values()), key=_order))
 
     def counts(self) -> dict[str, int]:
@@ -73,7 +79,7 @@ class RosLog:
     ) -> Iterator[Message]:
         """Sensor messages in the order in which they were recorded; what cannot be used is counted."""
         names = {topic: name for topic, name in self._names.items() if topics is None or name in topics}
-        channels, decoder = self._source.channels, RosDecoder(names, self._hints)
+        channels, decoder = self._source.channels, RosDecoder(names, self._hints, self._clouds)
         beside = {topic for topic, channel in channels.items() if channel.schema in (AUDIO_INFO, TEXT)}
         low, high = start_ns or 0, LAST_NS if end_ns is None else end_ns
         for topic in beside if low else ():
@@ -97,27 +103,6 @@ class RosLog:
         except Exception:  # bytes are wrong in as many ways as there are fields
             self.refused[name, "damaged message"] += 1
         return []
-
-    def _frames(self) -> Frames:
-        frames, channels = Frames(), self._source.channels
-        kinds = [topic for topic, channel in channels.items() if channel.schema == TF]
-        for topic in [t for t in kinds if t.endswith("tf_static")] or kinds:
-            for message in self._looked_at(topic, LOOK_INTO):
-                add_transforms(frames, message.transforms)
-        for topic, channel in channels.items():
-            if channel.schema not in (INFO, TEXT):
-                continue
-            for message in self._looked_at(topic, 1):
-                if channel.schema == TEXT:
-                    self._hints[topic] = str(message.data)
-                elif (lens := lens_of_info(message)) is not None:
-                    frames.lenses[topic.rpartition("/")[0]] = lens
-        return frames
-
-    def _frame(self, topic: str) -> str:
-        for message in self._looked_at(topic, 1):
-            return str(message.header.frame_id).lstrip("/") if hasattr(message, "header") else ""
-        return ""
 
     def _first(self, topic: str, most: int = 1) -> Iterator[Any]:
         try:
