@@ -109,9 +109,6 @@ KINDS: dict[str, FindingKind] = {
     "assumed-base": FindingKind(
         "warning", "The vehicle's frame was found by its place in the tree.", "Name it base_link, or give a rig file."
     ),
-    "no-calibration": FindingKind(
-        "warning", "Nothing says where the only sensor sits, or how it images.", "Give a rig with --rig to replay it."
-    ),
     "no-lens": FindingKind(
         "error", "A camera has no intrinsics.", "Record its camera_info too, or give a rig file with --rig."
     ),

@@ -36,9 +36,9 @@ class Heads:
     def rig(self, name: str, names: Mapping[str, str], findings: Findings) -> Rig:
         """Of the log's topics, given with our names. A sensor without a place or lens is left out and noted."""
         names = {topic: ours for topic, ours in names.items() if topic not in self.no_camera}
-        fused = [ours for ours in names.values() if ours.startswith(("lidar/", "camera/"))]
+        fused = {ours for ours in names.values() if ours.startswith(("lidar/", "camera/"))}
         places = self.frames.places([self.frame_of.get(topic, "") for topic in names])
-        lone = len(set(fused)) == 1
+        lone = len(fused) == 1 or not any(ours.startswith("lidar/") for ours in fused)  # nothing to be fused with
         if places.assumed and fused and not lone:
             findings.add("assumed-base", "", places.assumed)
         lidars: dict[str, LidarMount] = {}

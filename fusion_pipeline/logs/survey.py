@@ -144,7 +144,8 @@ def log_findings(log: Log) -> Findings:
     known = found.known()
     if not getattr(log, "complete", True) and ("truncated", "") not in known:
         found.add("truncated", "", "it has no index, or not all of it")
-    placed = {topic for name, topic in known if name in ("no-lens", "unknown-lens", "no-transform", "no-calibration")}
+    named = ("no-lens", "unknown-lens", "lens-size", "no-transform", "moving-mount", "no-calibration")
+    placed = {topic for name, topic in known if name in named}
     for name, topic, detail in place_findings(log.topics, log.rig):
         if topic not in placed:
             found.add(name, topic, detail)
