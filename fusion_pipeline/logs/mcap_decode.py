@@ -130,6 +130,16 @@ class RosTypes:
         """sensor_msgs/Image as sensor_msgs/msg/Image."""
         return _long(schema)
 
+    def is_usual(self, channel: Channel) -> bool:
+        """Whether a channel's messages have the fields that ROS itself gives their type."""
+        kind, version = _long(channel.schema), 2 if channel.encoding == "cdr" else 1
+        usual = self._usual[channel.encoding]
+        own = self._known.get((channel.encoding, kind, channel.schema_text), usual)
+        if own is usual or kind not in usual.types:
+            return own is usual
+        one, other = (store.generate_msgdef(kind, ros_version=version)[0] for store in (own, usual))
+        return bool(one == other)
+
     def _learn(self, channel: Channel, kind: str) -> Any:
         from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
