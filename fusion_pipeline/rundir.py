@@ -271,6 +271,12 @@ def write_configuration(graph: Graph, path: Path) -> None:
     write_whole(path, json.dumps(effective_configuration(graph), indent=2) + "\n")
 
 
+def write_configuration_beside(graph: Graph, product: Path) -> None:
+    """The configuration beside what a run leaves behind; where that cannot be written, the node itself will say."""
+    with contextlib.suppress(OSError):
+        write_configuration(graph, product.with_name(f"{product.name}.config.json"))
+
+
 def plain(value: Any) -> Any:
     """A config as JSON can hold it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -73,9 +73,9 @@ def _held(file: OutputFile, writer: RawWriter | McapWriter) -> Iterator[None]:
         file.holds = f"{writer.stored} messages" if writer.stored else ""
 
 
-def _refuse_same(out: Path, inputs: Iterable[Path]) -> None:
-    if any(out.exists() and out.samefile(path) for path in inputs):
-        raise LogError(f"{out} is the log itself; write to another file")
+def _refuse_same(out: Path, inputs: Sequence[Path]) -> None:
+    if any(out.exists() and path.exists() and out.samefile(path) for path in inputs):
+        raise LogError(f"{out} is {'the log itself' if len(inputs) == 1 else 'one of the logs'}; write to another file")
 
 
 def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Mapping[str, int]]:
