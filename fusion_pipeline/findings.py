@@ -179,6 +179,30 @@ KINDS: dict[str, FindingKind] = {
     ),
     "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
     "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
+    "mixed-senders": FindingKind(
+        "error",
+        "Packets of several LiDARs come where one was named.",
+        "Say which with `sender` (its address) or `port` (where its packets arrive).",
+    ),
+    "unread-packets": FindingKind(
+        "error", "Packets of a capture could not be read.", "Capture Ethernet or `-i any`, whole: tcpdump -s 0."
+    ),
+    "no-rig": FindingKind(
+        "warning",
+        "The log names no rig: where its sensors sit is not known.",
+        'Give one with --rig, or in the manifest: rig = "rig.toml".',
+    ),
+    "microphone-count": FindingKind(
+        "error", "Sound has another number of channels than the rig has microphones.", "Give the rig of this array."
+    ),
+    "longer-than-header": FindingKind(
+        "warning",
+        "A file holds more than its header says; all of it was read.",
+        "Its writer was stopped before it had written the length; nothing is lost.",
+    ),
+    "broken-samples": FindingKind(
+        "warning", "Sound samples that are no number were read as 0.", "Look at the program that wrote the file."
+    ),
 }
 
 
