@@ -187,14 +187,6 @@ KINDS: dict[str, FindingKind] = {
     "unread-packets": FindingKind(
         "error", "Packets of a capture could not be read.", "Capture Ethernet or `-i any`, whole: tcpdump -s 0."
     ),
-    "no-rig": FindingKind(
-        "warning",
-        "The log names no rig: where its sensors sit is not known.",
-        'Give one with --rig, or in the manifest: rig = "rig.toml".',
-    ),
-    "microphone-count": FindingKind(
-        "error", "Sound has another number of channels than the rig has microphones.", "Give the rig of this array."
-    ),
     "longer-than-header": FindingKind(
         "warning",
         "A file holds more than its header says; all of it was read.",

@@ -58,8 +58,7 @@ class ManifestLog:
         self.findings = Findings()
         table = _table(path)
         self.rig = _rig(path, table.pop("rig", None))
-        microphones = {topic: len(array.microphones_m) for topic, array in self.rig.audios.items()}
-        streams = Streams(path, self.refused, self.findings, microphones)
+        streams = Streams(path, self.refused, self.findings)
         self._streams: dict[str, Read] = {}
         spans = []
         for kind, entries in table.items():
@@ -69,8 +68,6 @@ class ManifestLog:
                 spans.append(span)
         if not spans:
             raise LogError(f"{path} names no sensor; add a [lidar.NAME], [camera.NAME] or [audio.NAME] table")
-        if not self.rig.topics:
-            self.findings.add("no-rig", "", f"{path.name} names none")
         self.topics = tuple(self._streams)
         self.start_ns, self.end_ns = min(a for a, _ in spans), max(b for _, b in spans)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ class Streams:
     path: Path
     refused: Counter[tuple[str, str]]
     findings: Findings
-    microphones: Mapping[str, int] = field(default_factory=dict)  # how many the rig has, by topic
 
     def packets(self, topic: str, entry: Entry) -> tuple[Read, Span]:
         """A LiDAR's packets in a pcap file, put together to scans. Raises LogError."""
@@ -137,18 +136,16 @@ class Streams:
     def sound(self, topic: str, entry: Entry) -> tuple[Read, Span]:
         """A sound file in chunks of 20 ms. Raises LogError."""
         from fusion_pipeline.sensors.retry import SetupError
-        from fusion_pipeline.sensors.sound_reader import DamagedSoundError, SoundReader, channel_fault
+        from fusion_pipeline.sensors.sound_reader import DamagedSoundError, SoundReader
 
         file, begin = self._file(entry["sound"]), int(entry["start_ns"])
         delay = round(float(entry.get("delay_ms", 0.0)) * 1e6)
         try:
             with SoundReader(file) as opened:
-                rate, length, promised, channels = opened.rate_hz, opened.frames, opened.promised, opened.channels
+                rate, length, promised = opened.rate_hz, opened.frames, opened.promised
         except SetupError as error:
             raise LogError(str(error)) from None
         block = max(1, round(rate * CHUNK_S))
-        if topic in self.microphones and (fault := channel_fault(channels, self.microphones[topic])):
-            self.findings.add("microphone-count", topic, fault)
         if length > promised:
             self.findings.add("longer-than-header", topic, f"{length} samples, where its header says {promised}")
 

@@ -242,8 +242,3 @@ def _wave64(file: BinaryIO, size: int) -> tuple[dict[int, bytes], int | None]:
             break
         at += (length + 7) // 8 * 8
     return {}, None
-
-
-def channel_fault(found: int, microphones: int) -> str:
-    """What is wrong with a number of channels for an array of so many microphones; "" where it fits."""
-    return "" if found == microphones else f"{found} channels, where the rig has {microphones} microphones"

@@ -136,16 +136,14 @@ def test_values_of_wrong_type_sign_or_size_are_one_line(tmp_path: Path, text: st
     assert "\n" not in str(caught.value)
 
 
-def test_sound_that_does_not_fit_its_header_or_the_rig_is_said(tmp_path: Path) -> None:
+def test_sound_that_does_not_fit_its_header_is_said(tmp_path: Path) -> None:
     path = folder(tmp_path / "d")
-    log = open_log(path)
-    assert {f.name for f in log.findings} == {"microphone-count"}  # two channels, one microphone
     sound = tmp_path / "d" / "roof.wav"
     data = bytearray(sound.read_bytes())
     struct.pack_into("<I", data, data.index(b"data") + 4, 4 * 8000)
     sound.write_bytes(data)
     log = open_log(path)
-    assert {f.name for f in log.findings} == {"microphone-count", "longer-than-header"}
+    assert {f.name for f in log.findings} == {"longer-than-header"}
     assert sum(len(m.pcm) for m in log.messages() if isinstance(m, AudioChunk)) == 16000
     soundfile.write(sound, np.full((16000, 1), 1.5), 16000, subtype="FLOAT")
     log = open_log(path)
