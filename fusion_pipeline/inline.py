@@ -52,6 +52,8 @@ def run_inline(
     if not graph.replay or len(sources) != 1:
         raise GraphError("only a replay of one log runs in one process; start this graph with `fusion launch`")
     nodes: dict[str, Node[Any]] = {p.label: p.node(p.config, p.label) for p in graph.processes}
+    for node in nodes.values():
+        node.replay = True
     driven = [
         _Driven(node, wiring.topics_read[label], wiring.laps_read_by(label), wiring.lap_of.get(label, ""))
         for label, node in nodes.items()

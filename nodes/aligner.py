@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Lap, LidarScan, LogTime, Message
 from fusion_pipeline.node import NodeError, Stage
 
 if TYPE_CHECKING:
     from fusion_pipeline import align
+
+LOOK_S = 1.0  # how often the clocks of the streams are looked at
+# Arrivals are stamped by the host of the driver. Live, those of another host's clock are recognised by these.
+ARRIVAL_AHEAD_NS, ARRIVAL_BEHIND_NS = SECOND_NS, 5 * SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Aligner(Stage[AlignerConfig]):
 
         self._aligner = align.Aligner(pure_config(self.config, Rig.load(self.config.rig)))
         self._before: Counter[tuple[str, str]] = Counter()  # of the laps that are over
+        self._looked_s = 0.0
 
     def begin(self, lap: Lap) -> None:
         """Without any message."""
@@ -60,11 +67,18 @@ class Aligner(Stage[AlignerConfig]):
     def step(self, message: Message) -> Iterator[Message]:
         """The sets that a message completes."""
         assert isinstance(message, (CameraFrame, LidarScan, AudioChunk, EgoMotion))
-        yield from self._aligner.step(message)
+        arrival = message.header.arrival_ns
+        if not self.replay and not -ARRIVAL_BEHIND_NS <= arrival - now_ns() <= ARRIVAL_AHEAD_NS:
+            side = "after" if arrival > now_ns() else "long before"
+            self._aligner.refuse(message, f"arrived {side} this host's time")
+        else:
+            yield from self._aligner.step(message)
+        self._look()
 
     def advance(self, now_ns: int) -> Iterator[Message]:
         """The sets whose deadline has passed."""
         yield from self._aligner.advance(now_ns)
+        self._look()
 
     def finish(self) -> Iterator[Message]:
         """What was still waiting when the inputs ended."""
@@ -74,6 +88,18 @@ class Aligner(Stage[AlignerConfig]):
         """Totals of what did not become part of a set."""
         ledger = dict(self._before + self._aligner.counts) if hasattr(self, "_before") else {}
         return {key: total for key, total in ledger.items() if key[1] != "used" and total}
+
+    def _look(self) -> None:
+        """Report streams whose clocks are wrong."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now
+        troubles = self._aligner.clocks.troubles()
+        if troubles:
+            self.report("degraded", "; ".join(f"{topic}: {text}" for topic, text in troubles.items()))
+        elif self.state == "degraded":
+            self.report("ready")
 
 
 def pure_config(config: AlignerConfig, rig: Any) -> align.AlignerConfig:

@@ -10,8 +10,11 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from fusion_pipeline.align.buffer import Buffer, Entry, Sensed
+from fusion_pipeline.align.clocks import Clocks
 from fusion_pipeline.align.config import AlignerConfig
-from fusion_pipeline.align.match import SILENT, match
+from fusion_pipeline.align.heard import SILENT, Heard, late_by
+from fusion_pipeline.align.match import match
+from fusion_pipeline.align.plausible import REPEATED, STRANGER, Plausible
 from fusion_pipeline.clock import MILLISECOND_NS, seconds_to_ns
 from fusion_pipeline.messages import (
     AudioChunk,
@@ -30,7 +33,7 @@ MAX_TICKS = 10  # after a long pause only the newest ticks matter
 class Aligner:
     """Feed `step` and `advance`; `counts[(topic, outcome)]` with `received[topic]` is the ledger.
 
-    Outcomes: used, late, unmatched, evicted, refused. After `flush` they add up to what was received.
+    Outcomes: used, late, unmatched, evicted, "refused: <why>". After `flush` they add up to what was received.
     """
 
     def __init__(self, config: AlignerConfig) -> None:
@@ -40,7 +43,9 @@ class Aligner:
         self._deadline = round(config.deadline_ms * MILLISECOND_NS)
         self._tick = round(config.tick_ms * MILLISECOND_NS)
         self._offset = round(config.reference_offset_ms * MILLISECOND_NS)
-        self._implausible, self._jump = seconds_to_ns(config.implausible_s), seconds_to_ns(config.jump_s)
+        self._plausible, self._jump = Plausible(config), seconds_to_ns(config.jump_s)
+        self.clocks = Clocks()
+        self._heard = {topic: Heard() for topic in (config.reference, *(stream.topic for stream in config.streams))}
         self._buffers = {stream.topic: Buffer.of(stream, config) for stream in config.streams}
         self._pending: deque[tuple[int, LidarScan]] = deque()
         self._arrived: dict[str, int] = {}
@@ -55,21 +60,29 @@ class Aligner:
         self.received[topic] += 1
         buffer = self._buffers.get(topic)
         is_reference = topic == self.config.reference and isinstance(message, LidarScan)
-        if (buffer is None and not is_reference) or abs(header.capture_ns - header.arrival_ns) > self._implausible:
-            self.counts[topic, "refused"] += 1
+        if buffer is None and not is_reference:
+            self.counts[topic, STRANGER] += 1
+            return
+        stamp = buffer.stamp_of(message) if buffer is not None else self._instant(message)
+        self.clocks.note(topic, header.arrival_ns, stamp)
+        why = self._plausible.refuses(message, stamp)
+        if why:
+            self._refuse(topic, header.arrival_ns, why)
             return
         arrived = self._arrived.get(topic, 0)
         if header.arrival_ns < arrived - self._jump:
             yield from self.flush()
             arrived = 0
         self._arrived[topic] = max(header.arrival_ns, arrived)
+        mark = message.end_ns + stamp - header.capture_ns if isinstance(message, AudioChunk) else stamp
+        self._heard[topic].marks.append((header.arrival_ns, mark))
         if self._first is None:
             self._first = header.arrival_ns
         if is_reference:
             assert isinstance(message, LidarScan)
-            self._refer(message)
+            self._refer(message, stamp)
         elif buffer is not None:
-            self._store(buffer, message)
+            self._store(buffer, message, stamp)
         while self._pending and all(buffer.proves(self._pending[0][0]) for buffer in self._buffers.values()):
             yield self._emit(header.arrival_ns, topic)
 
@@ -90,24 +103,39 @@ class Aligner:
             self._account(buffer.topic, buffer.take(len(buffer.stamps)), "unmatched")
         self._first, self._last, self._now = None, None, 0
         self._arrived.clear()
+        for heard in self._heard.values():
+            heard.clear()
 
-    def _refer(self, scan: LidarScan) -> None:
-        topic, t = scan.header.source, scan.middle_ns + self._offset
+    def refuse(self, message: Sensed, why: str) -> None:
+        """Count a message that is refused for a reason that only the caller knows, such as its host's clock."""
+        self.received[message.header.source] += 1
+        self._refuse(message.header.source, message.header.arrival_ns, f"refused: {why}")
+
+    def _refuse(self, topic: str, arrival_ns: int, why: str) -> None:
+        self.counts[topic, why] += 1
+        if topic in self._heard:
+            self._heard[topic].refused.append((arrival_ns, why))
+
+    def _instant(self, message: Sensed) -> int:
+        """Of a message of the reference, on its own clock."""
+        return (message.middle_ns if isinstance(message, LidarScan) else message.header.capture_ns) + self._offset
+
+    def _refer(self, scan: LidarScan, t: int) -> None:
+        topic = scan.header.source
         newest = self._pending[-1][0] if self._pending else self._last
         if newest is not None and t <= newest:
-            self.counts[topic, "refused" if self._pending and t == newest else "late"] += 1
+            self.counts[topic, REPEATED if self._pending and t == newest else "late"] += 1
             return
         self._pending.append((t, scan))
         if len(self._pending) > self.config.max_messages:
             self._pending.popleft()
             self.counts[topic, "evicted"] += 1
 
-    def _store(self, buffer: Buffer, message: Sensed) -> None:
-        stamp = buffer.stamp_of(message)
+    def _store(self, buffer: Buffer, message: Sensed, stamp: int) -> None:
         if self._last is not None and stamp < self._last - buffer.reach_ns:
             self.counts[buffer.topic, "late"] += 1
         elif not buffer.add(message, stamp):
-            self.counts[buffer.topic, "refused"] += 1
+            self.counts[buffer.topic, REPEATED] += 1
         elif len(buffer.stamps) > self.config.max_messages:
             self._account(buffer.topic, buffer.take(1), "evicted")
 
@@ -132,11 +160,11 @@ class Aligner:
 
     def _build(self, t: int, deadline: int, scan: LidarScan | None, now_ns: int, held_by: str) -> SensorSet:
         parts: list[Sensed] = [scan] if scan else []
-        missing = [] if scan else [Missing(self.config.reference, SILENT)]
+        missing = [] if scan else [self._missing(self.config.reference, t, deadline, SILENT)]
         for buffer in self._buffers.values():
             found = match(buffer, t, deadline, self.config)
             if isinstance(found, str):
-                missing.append(Missing(buffer.topic, found))
+                missing.append(self._missing(buffer.topic, t, deadline, found, buffer))
             else:
                 parts.append(found)
             self._account(buffer.topic, buffer.take_before(t), "unmatched")
@@ -151,3 +179,15 @@ class Aligner:
             egos=tuple(part for part in parts if isinstance(part, EgoMotion)),
             missing=tuple(missing),
         )
+
+    def _missing(self, topic: str, t: int, deadline: int, found: str, buffer: Buffer | None = None) -> Missing:
+        """Why `topic` is not in the set of `t`; `found` is what its messages in hand say."""
+        reason = self._heard[topic].why_absent(t, deadline, found)
+        if reason == SILENT and buffer is not None:
+            # Its first message was on the way, and has come before the set went out.
+            near = buffer.between(t - buffer.window_ns, t + buffer.window_ns, t + self._jump)
+            first = next((entry for entry in near if entry.message.header.arrival_ns > deadline), None)
+            if first is not None:
+                arrival = first.message.header.arrival_ns
+                reason = late_by(arrival - deadline, arrival - first.stamp)
+        return Missing(topic, reason)

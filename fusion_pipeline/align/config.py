@@ -25,6 +25,8 @@ class AlignerConfig:
     audio_window_s: float = 0.544  # what 16 steps of the steered response span
     audio_tolerance_ms: float = 2.0  # chunks whose stamps differ less than this from the sample count are joined
     tick_ms: float = 100.0  # period of sets while the reference is silent
-    implausible_s: float = 5.0  # |capture - arrival| beyond this is refused
+    implausible_s: float = 5.0  # a message captured longer than this before its arrival is refused
+    ahead_ms: float = 150.0  # so is one that tells of an instant later than this after its arrival
+    longest_s: float = 2.0  # and one that lasts longer
     jump_s: float = 1.0  # an arrival this far back on its own stream means that the clock jumped or the log looped
     max_messages: int = 512  # kept per stream

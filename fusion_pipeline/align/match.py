@@ -15,13 +15,11 @@ from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.geometry.pose import slerp
 from fusion_pipeline.messages import AudioChunk, EgoMotion
 
-SILENT, OUTSIDE, GAP = "silent", "outside window", "gap"
+OUTSIDE, GAP = "outside window", "gap"
 
 
 def match(buffer: Buffer, t: int, deadline: int, config: AlignerConfig) -> Sensed | str:
-    """The part of `buffer` that belongs to the instant `t`, of what had arrived by `deadline`."""
-    if not any(entry.message.header.arrival_ns <= deadline for entry in buffer.entries):
-        return SILENT
+    """The part of `buffer` that belongs to the instant `t`, of what had arrived by `deadline`; else OUTSIDE or GAP."""
     if buffer.kind == "audio":
         return _sound(buffer, t, deadline, config)
     if buffer.kind == "ego":

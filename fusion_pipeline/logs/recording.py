@@ -113,7 +113,9 @@ class Recording:
         mounts = {**self.rig.lidars, **self.rig.cameras, **self.rig.audios}
         shift = {topic: mount.offset_ns / 1e6 for topic, mount in mounts.items()}
         streams = tuple(Stream(topic, offset_ms=shift.get(topic, 0.0)) for topic in topics if topic != chosen)
-        aligner = Aligner(AlignerConfig(chosen, streams, deadline_ms, shift.get(chosen, 0.0), implausible_s=1e6))
+        aligner = Aligner(
+            AlignerConfig(chosen, streams, deadline_ms, shift.get(chosen, 0.0), implausible_s=1e6, ahead_ms=1e9)
+        )
         for message in self.log.messages(self.start_ns, self.end_ns, topics):
             if isinstance(message, (CameraFrame, LidarScan, AudioChunk, EgoMotion)):
                 yield from aligner.advance(message.header.arrival_ns - 1)

@@ -13,7 +13,9 @@ from fusion_pipeline.messages.lidar import LidarScan
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A stream that gave nothing to a set, and why: "silent", "late", "outside window", "gap"."""
+    """A stream that gave nothing to a set, and why: "silent", "outside window", "gap", "refused: captured after its
+    arrival", or "late by 100 ms, arrival 220 ms after capture".
+    """
 
     source: str
     reason: str

@@ -71,4 +71,4 @@ def test_a_dead_camera_is_named_and_a_dead_lidar_ticks() -> None:
 def test_a_stamp_from_the_far_future_is_refused() -> None:
     aligner = Aligner(CONFIG)
     assert not list(aligner.step(frame(0, late_ms=-37_000)))
-    assert aligner.counts == {("camera/front", "refused"): 1}
+    assert aligner.counts == {("camera/front", "refused: captured after its arrival"): 1}

@@ -162,7 +162,7 @@ def test_one_lagging_camera_costs_a_set_its_frame_and_not_its_time() -> None:
     log = [*(scan(100 * k) for k in range(10)), *(frame(33 * k, late_ms=400) for k in range(30))]
     sets = with_lidar(feed(aligner, log))
     assert len(sets) == 10
-    assert all(s.missing[0].reason in ("silent", "outside window") for s in sets)
+    assert {s.missing[0].reason for s in sets[5:]} == {"late by 339 ms, arrival 400 ms after capture"}
     waits = [hop.end_ns - hop.start_ns for s in sets[:-1] for hop in s.header.hops]
     assert max(waits) <= 110 * MS
 
@@ -201,7 +201,8 @@ def test_every_message_ends_in_exactly_one_outcome(messages: list[Sensed], in_or
         sets = [s for message in messages for s in aligner.step(message)] + list(aligner.flush())
     for topic, count in aligner.received.items():
         assert sum(total for (name, _), total in aligner.counts.items() if name == topic) == count
-    assert all(outcome in ("used", "late", "unmatched", "evicted", "refused") for _, outcome in aligner.counts)
+    outcomes = {outcome.partition(":")[0] for _, outcome in aligner.counts}
+    assert outcomes <= {"used", "late", "unmatched", "evicted", "refused"}
     assert all(part.header.arrival_ns <= s.header.arrival_ns for s in sets for part in (*s.lidars, *s.cameras, *s.egos))
 
 
