@@ -46,7 +46,6 @@ def bench(
     from rich.console import Console
 
     from fusion_pipeline.bench import report
-    from fusion_pipeline.output_file import write_whole
 
     if json and markdown:
         raise UserError("--json and --markdown exclude each other; take one")
@@ -64,7 +63,7 @@ def bench(
         if out is None:
             sys.stdout.write(text)
         else:
-            write_whole(out, text)
+            out.write_text(text, encoding="utf-8")
             console.print(f"written: {out}")
 
 

@@ -124,10 +124,7 @@ def replay(
         end=until,
         cpus=_cores(cpus),
     )
-    done = run_graph(
-        graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player",
-        asked=(picture,), results=out, endless=not loops,
-    )  # fmt: skip
+    done = run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player")
     _refuse_losses(done)
     if check is not None and out is not None:
         from fusion_pipeline.metrics.likeness import compared

@@ -91,6 +91,7 @@ class RawReader:
         self.offset = 0
         with McapFile(path) as file:
             self.size = file.size
+            self._packed = file.packed  # kept, so that a compressed file is decompressed once
 
     def __iter__(self) -> Iterator[Raw]:
         """Messages; those of damaged chunks are left out and counted."""
@@ -202,8 +203,7 @@ class RawWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None or isinstance(error, Exception):  # a signal may have come in the middle of a message
-                self._flush()
+            self._flush()
             self._file.close()
         except OSError as refusal:
             if error is None:
@@ -213,11 +213,6 @@ class RawWriter:
                 raise
         finally:
             self._file.abandon()
-
-    @property
-    def stored(self) -> int:
-        """Messages that are in the file."""
-        return self._file.messages.total()
 
     def write(self, raw: Raw) -> None:
         """Append a message. Raises LogError where the disk does not take it."""
