@@ -8,13 +8,14 @@ import signal
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from fusion_pipeline.graph import Process
 from fusion_pipeline.ledger import Ledger, added
 from fusion_pipeline.messages import Health
-from fusion_pipeline.process import ProcessSpec
+from fusion_pipeline.process import ProcessSpec, run_process
 
 SILENT_S = 5.0  # a ready process without heartbeat for this long is stuck, and killed to be restarted
 STARTING_SILENT_S = 120.0  # the same of one that is starting: large libraries are imported before the first heartbeat
@@ -110,3 +111,16 @@ def _last_line(log: Path) -> str:
     except OSError:
         return ""
     return lines[-1] if lines else ""
+
+
+def start(spec: ProcessSpec) -> BaseProcess:
+    """Start the process of a node in an interpreter of its own."""
+    handle = get_context("spawn").Process(target=run_process, args=(spec,), name=f"fusion-{spec.label}")
+    # Until the child ignores Ctrl-C, which goes to all of the terminal, it would print a traceback for it.
+    resource_tracker.ensure_running()  # it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        handle.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return handle

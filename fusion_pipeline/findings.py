@@ -135,6 +135,24 @@ KINDS: dict[str, FindingKind] = {
         "Sound has another number of channels than the rig has microphones.",
         "Give each channel its place under [audio.NAME] of the rig file.",
     ),
+    # Files
+    "not-closed": FindingKind(
+        "warning",
+        "The recorder did not close this file: it was stopped, or still records.",
+        "What it still held in memory is not in it; nothing else.",
+    ),
+    "missing-part": FindingKind(
+        "error", "A part of this recording is not there.", "Put the part named beside the others."
+    ),
+    "later-part": FindingKind(
+        "warning",
+        "The recording begins with a later part.",
+        "Transforms and calibration may be in the earlier parts; put them beside it.",
+    ),
+    "other-parts": FindingKind("note", "This file is one part of a recording.", "Open the folder for all of it."),
+    "unread-metadata": FindingKind(
+        "warning", "metadata.yaml cannot be read; the files are read without it.", "`ros2 bag reindex` writes it anew."
+    ),
     # Content
     "point-time": FindingKind(
         "warning", "The times of points within a scan fit no unit and were left out.", "See docs/logs.md, point times."
@@ -161,6 +179,22 @@ KINDS: dict[str, FindingKind] = {
     ),
     "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
     "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
+    "mixed-senders": FindingKind(
+        "error",
+        "Packets of several LiDARs come where one was named.",
+        "Say which with `sender` (its address) or `port` (where its packets arrive).",
+    ),
+    "unread-packets": FindingKind(
+        "error", "Packets of a capture could not be read.", "Capture Ethernet or `-i any`, whole: tcpdump -s 0."
+    ),
+    "longer-than-header": FindingKind(
+        "warning",
+        "A file holds more than its header says; all of it was read.",
+        "Its writer was stopped before it had written the length; nothing is lost.",
+    ),
+    "broken-samples": FindingKind(
+        "warning", "Sound samples that are no number were read as 0.", "Look at the program that wrote the file."
+    ),
 }
 
 

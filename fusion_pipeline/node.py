@@ -62,6 +62,11 @@ class Node(ABC, Generic[Config]):
         """Files that a run leaves behind for its user; the effective configuration is written beside each."""
         return ()
 
+    @classmethod
+    def outputs(cls, config: Config) -> tuple[Path, ...]:
+        """Every file that a run writes for its user; no input of the graph may be among them."""
+        return cls.products(config)
+
     def open(self) -> None:
         """Load and warm up; called once in the child process. Raise NodeError for what the user must mend."""
 

@@ -107,3 +107,50 @@ def write_whole(path: Path, data: bytes | str) -> None:
             file.path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
+
+
+class LineFile:
+    """A file that grows by whole lines: what the disk takes only in part is cut off again."""
+
+    def __init__(self, path: Path, goes_on: bool = False) -> None:
+        """Create `path`, emptying what is there; with `goes_on` append, after its last whole line. Raises OSError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        how = os.O_RDWR if goes_on else os.O_WRONLY | os.O_TRUNC
+        self._file = os.open(path, how | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            self._size = self._whole_bytes() if goes_on else 0
+            if goes_on:
+                os.ftruncate(self._file, self._size)
+        except OSError:
+            os.close(self._file)
+            raise
+
+    def write(self, line: str) -> None:
+        """Append a line, with its line break, or nothing of it. Raises OSError."""
+        rest = memoryview(line.encode("utf-8"))
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # a device has no length
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += size
+
+    def close(self) -> None:
+        """Close the file; more than once does no harm."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _whole_bytes(self) -> int:
+        """Up to and with the last line break."""
+        end = os.fstat(self._file).st_size
+        while end > 0:
+            begin = max(0, end - 65536)
+            found = os.pread(self._file, end - begin, begin).rfind(b"\n")
+            if found >= 0:
+                return begin + found + 1
+            end = begin
+        return 0

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.graph import Graph
+from fusion_pipeline.output_file import write_whole
 
 LIBRARIES = ("numpy", "opencv-python", "onnxruntime-gpu", "onnxruntime", "pyzmq", "msgpack", "numba", "fusion-pipeline")
 
@@ -267,7 +268,13 @@ def effective_configuration(graph: Graph) -> dict[str, Any]:
 
 def write_configuration(graph: Graph, path: Path) -> None:
     """Write the effective configuration as JSON."""
-    path.write_text(json.dumps(effective_configuration(graph), indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(effective_configuration(graph), indent=2) + "\n")
+
+
+def write_configuration_beside(graph: Graph, product: Path) -> None:
+    """The configuration beside what a run leaves behind; where that cannot be written, the node itself will say."""
+    with contextlib.suppress(OSError):
+        write_configuration(graph, product.with_name(f"{product.name}.config.json"))
 
 
 def plain(value: Any) -> Any:

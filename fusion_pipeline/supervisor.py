@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
 import secrets
 import signal
@@ -11,19 +9,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child
+from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, start
 from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.graph import Graph, Process
 from fusion_pipeline.ledger import GIVEN_UP, RESTARTING
 from fusion_pipeline.messages import Health, Message
 from fusion_pipeline.node import Stage
-from fusion_pipeline.process import ProcessSpec, run_process
-from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration
+from fusion_pipeline.process import ProcessSpec
+from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration, write_configuration_beside
 from fusion_pipeline.service import ServiceManager
 from fusion_pipeline.transport.bus import Subscriber
 from fusion_pipeline.transport.zeromq import ZeromqBus
@@ -35,6 +32,7 @@ WATCHED = ("detections", "tracks")  # what `poll` yields besides health
 AWAY_S = 1.0  # the supervisor itself stood still for longer: silence of that time is held against nobody
 ORPHANED_S = 5.0  # after all that it reads has ended, a restarted process is asked to stop: the end was told before
 JUMP_NS = SECOND_NS // 5  # by which the host's clock must move against the one that never jumps to be reported
+READY_S = 120.0  # a run of some seconds that has not begun within this time ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +55,20 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self.controls: dict[str, str] = {}  # sockets of the processes that take commands, for `control.ask`
         self._listen = listen
-        self._context = multiprocessing.get_context("spawn")
         self._stop_asked = False
         self._looked_s = time.monotonic()
         self._clock_ns = now_ns() - time.monotonic_ns()
         self._unread: deque[Message] = deque()
         self._service = ServiceManager()
         self._ended_s: dict[str, float] = {}  # since when all inputs of a restarted process have ended
+        self.stop_signal = 0  # the number of the signal that asked
 
     def __enter__(self) -> Self:
         self.output.mkdir(parents=True, exist_ok=True)
         write_configuration(self.graph, self.output / "config.json")
         for process in self.graph.processes:
             for product in process.node.products(process.config):
-                self._write_beside(product)
+                write_configuration_beside(self.graph, product)
         self._sockets = SocketFolder()
         self._handlers = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -95,6 +93,11 @@ class Supervisor:
     def stop_asked(self) -> bool:
         """Whether SIGINT, SIGTERM or SIGHUP came."""
         return self._stop_asked
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process has been ready, has ended, or was given up."""
+        return all(child.ever_ready or child.state in ("done", "stopped", "failed") for child in self.children.values())
 
     @property
     def failed(self) -> list[Child]:
@@ -135,6 +138,11 @@ class Supervisor:
             self._unread.append(received.message)
         return True
 
+    def rest(self) -> Iterator[Message]:
+        """After `stop`: what was read and not yielded by `poll` yet, such as the last word of each process."""
+        while self._unread:
+            yield self._unread.popleft()
+
     def stop(self) -> None:
         """SIGTERM to all, wait, SIGKILL to who is left."""
         self._service.notify("STOPPING=1")
@@ -162,7 +170,7 @@ class Supervisor:
                 child.state, child.reason = "stopped", "stopped when asked"
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop_asked = True
+        self._stop_asked, self.stop_signal = True, number
 
     def _start_all(self) -> None:
         bound = {p.label: p.endpoint or self._sockets.endpoint(p.label) for p in self.graph.processes}
@@ -201,19 +209,8 @@ class Supervisor:
                 stall_s=process.stall_s and max(process.stall_s, REPLAY_SILENT_S if self.graph.replay else 0.0),
                 local=local,
             )
-            self.children[process.label] = Child(process, spec, self._spawn(spec), last_heartbeat_s=time.monotonic())
+            self.children[process.label] = Child(process, spec, start(spec), last_heartbeat_s=time.monotonic())
         self._looked_s = time.monotonic()
-
-    def _write_beside(self, product: Path) -> None:
-        """The configuration beside what a run leaves behind; where that cannot be written, the node itself will say."""
-        with contextlib.suppress(OSError):
-            product.parent.mkdir(parents=True, exist_ok=True)
-            write_configuration(self.graph, product.with_name(f"{product.name}.config.json"))
-
-    def _spawn(self, spec: ProcessSpec) -> BaseProcess:
-        handle = self._context.Process(target=run_process, args=(spec,), name=f"fusion-{spec.label}")
-        handle.start()
-        return handle
 
     def _note(self, health: Health) -> None:
         child = self.children.get(health.node)
@@ -232,7 +229,7 @@ class Supervisor:
         for child in self.children.values():
             if child.state == "waiting" and child.restart_at_s is not None and now >= child.restart_at_s:
                 child.starts += 1
-                child.handle = self._spawn(child.next_spec())
+                child.handle = start(child.next_spec())
                 child.state, child.restart_at_s, child.last_heartbeat_s = "starting", None, now
                 child.killed_for = ""
             elif child.state in ("starting", "running"):
@@ -307,9 +304,14 @@ class Supervisor:
 def run(
     supervisor: Supervisor, for_s: float | None, on_message: Callable[[Message], None], on_tick: Callable[[], None]
 ) -> None:
-    """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds have passed."""
-    until = None if for_s is None else time.monotonic() + for_s
+    """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds have passed since every
+    process was ready; one that is not ready within `READY_S` is waited for no longer.
+    """
+    begun, started = supervisor.ready, time.monotonic()
+    until = None if for_s is None else started + for_s + (0.0 if begun else READY_S)
     while not supervisor.ended and not supervisor.stop_asked and (until is None or time.monotonic() < until):
+        if for_s is not None and not begun and supervisor.ready:
+            begun, until = True, time.monotonic() + for_s
         for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
             on_message(message)
         on_tick()

@@ -13,6 +13,7 @@ import numpy as np
 
 from fusion_pipeline.messages import Message, SensorSet, Tracks
 from fusion_pipeline.node import NodeError, Stage
+from fusion_pipeline.output_file import write_whole
 
 REMEMBERED = 4  # sets that wait for their tracks
 
@@ -38,6 +39,11 @@ class Picture(Stage[PictureConfig]):
         """The rig."""
         return (config.rig,)
 
+    @classmethod
+    def outputs(cls, config: PictureConfig) -> tuple[Path, ...]:
+        """The picture."""
+        return (config.out,)
+
     def open(self) -> None:
         """Read the rig. Raises NodeError for a suffix that is no picture's."""
         from fusion_pipeline.encode.inputs import SceneReader
@@ -54,7 +60,7 @@ class Picture(Stage[PictureConfig]):
         self._mount, self._camera = rig.cameras[camera], camera
         self._reader = SceneReader(rig, sound=False)
         self._sets: deque[SensorSet] = deque(maxlen=REMEMBERED)
-        self._next_s = time.monotonic() + self.config.every_s  # tracks take a moment to settle
+        self._next_s = 0.0  # the first at once, so that a short run has one too
         self._drawn = self._lost = 0
 
     def step(self, message: Message) -> Iterator[Message]:
@@ -87,11 +93,8 @@ class Picture(Stage[PictureConfig]):
         out = self.config.out
         if self.config.all_frames:
             out = out.with_stem(f"{out.stem}_{self._drawn:06d}")
-        part = out.with_stem(f".{out.stem}.part")
         try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(cv2.imencode(out.suffix, image)[1].tobytes())
-            part.replace(out)  # whoever looks never sees half a picture
+            write_whole(out, cv2.imencode(out.suffix, image)[1].tobytes())  # whoever looks never sees half a picture
         except OSError as error:
             self._lost += 1
             self.report("degraded", f"cannot write {out}: {error.strerror}")

@@ -10,6 +10,7 @@ from typing import ClassVar
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.messages import Detections, Lap, Message, SensorSet, Tracks
 from fusion_pipeline.node import NodeError, Stage
+from fusion_pipeline.output_file import LineFile, OutputFile, begin_output
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ResultsConfig:
 
 
 class Results(Stage[ResultsConfig]):
-    """Tracks in, lines out; a full disk is reported and counted, and does not stop the graph."""
+    """Tracks in, lines out. Live a full disk is reported and counted, and does not stop the graph; a replay ends."""
 
     reads: ClassVar[tuple[type[Message], ...]] = (Tracks,)
 
@@ -30,16 +31,21 @@ class Results(Stage[ResultsConfig]):
         return (config.out,)
 
     def open(self) -> None:
-        """Create the file, or go on with it after a restart. Raises NodeError where that is not possible."""
-        self._lost = 0
+        """Create the file, or go on with it after a restart. Raises NodeError where that is not possible.
+
+        A replay writes beside and takes the name at its end; live the file can be followed while it grows.
+        """
+        self._lost = self._written = 0
+        self._ended = False
         self._from_ns, self._until_ns = 0, LAST_NS
+        self._output: OutputFile | None = None
+        out = self.config.out
         try:
-            self.config.out.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.config.out.open("a" if self.starts else "w", encoding="utf-8")
-            if self.starts:
-                _end_with_whole_line(self.config.out)
+            if self.replay:
+                self._output = begin_output(out)
+            self._file = LineFile(self._output.path if self._output else out, goes_on=self.starts > 0)
         except OSError as error:
-            raise NodeError(f"cannot write {self.config.out}: {error.strerror}; choose another --out") from error
+            raise NodeError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
     def begin(self, lap: Lap) -> None:
         """Take from now on what belongs to this lap."""
@@ -51,27 +57,40 @@ class Results(Stage[ResultsConfig]):
             self._write(message)
         yield from ()
 
+    def finish(self) -> Iterator[Message]:
+        """The input is at its end."""
+        self._ended = True
+        yield from ()
+
     def _write(self, message: Message) -> None:
         from fusion_pipeline import results
 
         assert isinstance(message, (Tracks, Detections, SensorSet))
+        self._ended = False
         try:
             self._file.write(results.line(message) + "\n")
-            self._file.flush()
+            self._written += 1
         except OSError as error:
             self._lost += 1
-            self.report("degraded", f"cannot write {self.config.out}: {error.strerror}; free some space")
+            said = f"cannot write {self.config.out}: {error.strerror}; free some space"
+            if self.replay:  # a part of the results is of no use, and the same can be had again
+                raise NodeError(said) from None
+            self.report("degraded", said)
         else:
             if self.state == "degraded":
                 self.report("ready")
 
     def close(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_file"):
-            try:
-                self._file.close()
-            except OSError:
-                self._lost += 1
+        """Close the file; that of a replay takes its name where it is whole."""
+        if not hasattr(self, "_file"):
+            return
+        self._file.close()
+        if self._output is not None:
+            self._output.holds = f"{self._written} sets" if self._written else ""
+            if self._ended and not self._lost:
+                self._output.finish()
+            else:
+                self._output.leave()
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of lines that could not be written."""
@@ -96,9 +115,3 @@ class SetResults(Results):
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of lines that could not be written."""
         return {("set", reason): total for (_, reason), total in super().counts().items()}
-
-
-def _end_with_whole_line(path: Path) -> None:
-    """Cut off what a killed process had begun to write."""
-    with path.open("rb+") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)

@@ -16,6 +16,8 @@ How a verb ends:
   text should say what, where, and what to do.
 * It raises `RunFailed`: one line as well, exit code 75. A process crashed or was killed; its configuration is not the
   reason, and whoever watches the command, such as systemd, may start it again.
+* It raises `IncompleteError`: what was asked for was not made, or only a part of it; one line, exit code 4.
+* A signal ends it: 130 after Ctrl-C, 143 after SIGTERM, and one line that names what is kept under a partial name.
 * It raises anything else: a bug. The traceback is shown, exit code 1.
 
 `--debug` anywhere on the command line shows the traceback in every case.

@@ -46,6 +46,7 @@ def bench(
     from rich.console import Console
 
     from fusion_pipeline.bench import report
+    from fusion_pipeline.output_file import write_whole
 
     if json and markdown:
         raise UserError("--json and --markdown exclude each other; take one")
@@ -63,7 +64,7 @@ def bench(
         if out is None:
             sys.stdout.write(text)
         else:
-            out.write_text(text, encoding="utf-8")
+            write_whole(out, text)
             console.print(f"written: {out}")
 
 

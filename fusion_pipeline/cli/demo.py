@@ -32,6 +32,6 @@ def demo(
     graph = load_graph(
         LAUNCH_FILES / "demo.py", seed=seed, scenario=scenario, threads=threads, picture=picture, out=out
     )
-    run_graph(graph.with_overrides(assignments or []), "demo", seconds or None)
-    if picture.exists():
-        typer.echo(f"picture of the last moments: {picture.resolve()}")
+    graph = graph.with_overrides(assignments or [])
+    run_graph(graph, "demo", seconds or None, asked=(picture,), results=out)
+    typer.echo(f"picture of the last moments: {picture.resolve()}")

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib import import_module, metadata
+from types import FrameType
 from typing import Any, NoReturn
 
-from fusion_pipeline.cli.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USER, UserError, bug_report, is_users, one_line
+from fusion_pipeline.cli.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    Stopped,
+    UserError,
+    bug_report,
+    is_users,
+    one_line,
+)
+from fusion_pipeline.cli.outputs import guarded
 from fusion_pipeline.cli.verbs import VERBS
+from fusion_pipeline.output_file import PARTIAL
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -20,27 +35,58 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run `fusion` with `arguments` and return the exit code: 0, 1 (a bug), 2 (the user's to mend), 75 (a process
-    was lost; a later try may help), 130 (Ctrl-C).
-    """
+    """Run `fusion` with `arguments` and return the exit code, as the package's docstring lists them."""
     debug = "--debug" in arguments or os.environ.get("FUSION_DEBUG", "") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
+    PARTIAL.clear()
     try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        with _signals():
+            return _dispatch(arguments)
+    except KeyboardInterrupt as error:
+        return _stopped(error)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; nothing is left to say, not even by Python at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if type(error).__name__ == "Abort":  # typer: the user declined a prompt
-            return EXIT_INTERRUPTED
+        if type(error).__name__ == "Abort":  # typer: Ctrl-C, a signal, or the user declined a prompt
+            return _stopped(error.__cause__)
         if is_users(error) and not debug:
-            sys.stderr.write(f"fusion: {one_line(error)}\n")
-            return int(getattr(error, "exit_code", EXIT_USER)) if isinstance(error, UserError) else EXIT_USER
+            sys.stderr.write(f"fusion: {one_line(error)}{_kept()}\n")
+            return getattr(error, "exit_code", EXIT_USER) if isinstance(error, UserError) else EXIT_USER
         sys.stderr.write(bug_report(error) + "\n")
         return EXIT_USER if is_users(error) else EXIT_BUG
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, so that what is whole is kept and half files are not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:  # one that is ignored, as under nohup, stays so
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stopped(error: BaseException | None) -> int:
+    sys.stderr.write(f"fusion: {str(error or '') or 'interrupted'}{_kept()}\n")
+    return error.exit_code if isinstance(error, Stopped) else EXIT_INTERRUPTED
+
+
+def _kept() -> str:
+    """What is left under partial names, to stand behind the reason why."""
+    return "".join(f"; {holds} are whole in {path}" for path, holds in PARTIAL)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -58,7 +104,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _call(name: str, arguments: list[str]) -> int:
-    command = command_of(name)
+    command = guarded(command_of(name), name)
     result = command.main(args=arguments, prog_name=f"fusion {name}", standalone_mode=False)
     return result if isinstance(result, int) else 0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 
 EXIT_BUG = 1
 EXIT_USER = 2
 EXIT_FAILED = 75  # a process was lost or gave up though its configuration is right; a later try may succeed
-EXIT_INTERRUPTED = 130
+EXIT_INCOMPLETE = 4
+EXIT_INTERRUPTED = 130  # 128 + SIGINT; of other signals 128 + their number
 
 _OURS = ("fusion_pipeline", "nodes", "calibration")
 _EXTRA_OF = {
@@ -18,6 +20,22 @@ _EXTRA_OF = {
 
 class UserError(Exception):
     """Something on the command line or in a file cannot be used; the message says what, where, and what to do."""
+
+    exit_code = EXIT_USER
+
+
+class IncompleteError(UserError):
+    """What was asked for was not made, or only a part of it; the message says what is missing and why."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end before its work was done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
 
 
 class RunFailed(UserError):

@@ -217,5 +217,6 @@ def _one_frame(data: Sequence[str], models: Sequence[Path], name: str, markdown:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    from fusion_pipeline.output_file import write_whole
+
+    write_whole(path, text)

@@ -182,14 +182,15 @@ def plot(
 
     from fusion_pipeline.dashboard.timeline import timeline
     from fusion_pipeline.logs.survey import surveyed
+    from fusion_pipeline.output_file import write_whole
 
     allowed = allowed_names(allow)
     if out.suffix != ".png":
         raise UserError(f"{out} should end in .png")
     with progress("messages") as advance:
         found = surveyed(path, advance)
-    if not cv2.imwrite(str(out), timeline(found, verdict(found.findings, allowed))):
-        raise UserError(f"cannot write {out}; choose another place")
+    picture = timeline(found, verdict(found.findings, allowed))
+    write_whole(out, cv2.imencode(".png", picture)[1].tobytes())
     print_findings(found.findings, allowed)
     typer.echo(f"written: {out}; {verdict(found.findings, allowed)}")
     if found.wrong(allowed):

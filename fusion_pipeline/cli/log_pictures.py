@@ -46,6 +46,8 @@ def images(
     """Write pictures named after their capture time, with a bar below that says when they were taken."""
     import cv2
 
+    from fusion_pipeline.output_file import write_whole
+
     if f".{form}" not in SUFFIXES:
         raise UserError(f"--as {form} is unknown; write png or jpg")
     try:
@@ -57,8 +59,7 @@ def images(
     with progress("pictures") as advance:
         for frame, picture in _drawn(*opened, every):
             file = out / f"{frame.header.capture_ns}.{form}"
-            if not cv2.imwrite(str(file), picture):
-                raise UserError(f"cannot write {file}; choose another place")
+            write_whole(file, cv2.imencode(file.suffix, picture)[1].tobytes())
             count += 1
             advance(1)
     typer.echo(f"{out}: {count} pictures")
@@ -75,17 +76,24 @@ def video(
 ) -> None:
     """Write a film of a camera, at the rate at which it was recorded."""
     from fusion_pipeline.dashboard.overlay import Film
+    from fusion_pipeline.output_file import whole_file
 
     if out.suffix != ".mp4":
         raise UserError(f"{out} should end in .mp4")
     log, name, found, low, high = _opened(path, topic, boxes, start, end)
     rate = fps or _rate_hz(log, name)
-    with progress("pictures") as advance, Film(out, rate) as film:
-        for _, picture in _drawn(log, name, found, low, high, 1):
-            film.write(picture)
-            advance(1)
-    if not film.count:
-        raise UserError(f"{path} has no picture of {name} in that time")
+    with whole_file(out) as file, progress("pictures") as advance:
+        try:
+            with Film(file.path, rate) as film:
+                for _, picture in _drawn(log, name, found, low, high, 1):
+                    film.write(picture)
+                    advance(1)
+        finally:
+            file.holds = f"{film.count} pictures" if film.count and film.is_whole() else ""
+        if not film.count:
+            raise UserError(f"{path} has no picture of {name} in that time")
+        if not file.holds:
+            raise UserError(f"cannot write {out}: not every picture could be read again; is the disk full?")
     typer.echo(f"{out}: {film.count} pictures at {rate:.2f} Hz")
 
 

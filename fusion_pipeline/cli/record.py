@@ -71,9 +71,18 @@ def record(
     )  # fmt: skip
     _check(config)
     began = time.time()
-    lost = _record_graph(file, config, seconds, assignments or []) if file else _record_running(config, seconds, pid)
+    lost: dict[str, int] = {}
+    ended_early: KeyboardInterrupt | None = None
+    try:
+        lost = (
+            _record_graph(file, config, seconds, assignments or []) if file else _record_running(config, seconds, pid)
+        )
+    except KeyboardInterrupt as signal:
+        ended_early = signal
     if _told(out, began, lost):
         raise typer.Exit(LOST)
+    if ended_early is not None:
+        raise ended_early
 
 
 def _check(config: RecorderConfig) -> None:
@@ -111,13 +120,14 @@ def _record_graph(file: Path, config: RecorderConfig, seconds: float, assignment
         added = replace(added, config=replace(added.config, rig=next((found for found in rigs if found), None)))
         graph = replace(graph, processes=(*others, added))
     with _save_by_key(added.config):
-        supervisor = run_graph(graph, "record", seconds or None)
+        supervisor = run_graph(graph, "record", seconds or None, sets=False)
     health = supervisor.children[added.label].health
     return {} if health is None else {f"{one.topic}: {one.reason}": one.total for one in health.dropped}
 
 
 def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[str, int]:
     """Listen beside the readers of a graph that another command runs; what did not reach us."""
+    from fusion_pipeline.cli.outputs import Output, configuration_beside, refuse_overwriting
     from fusion_pipeline.cli.topic import graph_of
     from fusion_pipeline.control import ControlServer
     from fusion_pipeline.rundir import SocketFolder
@@ -126,7 +136,11 @@ def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[st
     from nodes.recorder import Recorder
 
     card = graph_of(pid)
-    config = _with_configuration(config, Path(card.output) / "config.json" if card.output else None)
+    written = Path(card.output) / "config.json" if card.output else None
+    refuse_overwriting(
+        [Output(f"the output {config.out}", config.out), configuration_beside(config.out)], _read(written)
+    )
+    config = _with_configuration(config, written)
     recorder = Recorder(config, "recorder")
     sockets = SocketFolder()
     control = ControlServer(sockets.control("recorder"), recorder.command)
@@ -155,16 +169,40 @@ def _take_all(recorder: Recorder, subscriber: object, seconds: float, pid: int) 
 
     assert isinstance(subscriber, ZeromqSubscriber)
     until = time.monotonic() + seconds if seconds else float("inf")
-    with contextlib.suppress(KeyboardInterrupt), progress("messages") as advance:
-        while time.monotonic() < until:
-            received = subscriber.receive(0.1)
-            if received is not None and received.message is not None:
-                list(recorder.step(received.message))
-                advance(note=recorder.detail)
-            elif received is None:
-                list(recorder.advance(now_ns()))
-                if not any(graph.pid == pid for graph in running_graphs()):
-                    return
+    try:
+        with progress("messages") as advance:
+            while time.monotonic() < until:
+                received = subscriber.receive(0.1)
+                if received is not None and received.message is not None:
+                    list(recorder.step(received.message))
+                    advance(note=recorder.detail)
+                elif received is None:
+                    list(recorder.advance(now_ns()))
+                    if not any(graph.pid == pid for graph in running_graphs()):
+                        return
+    except KeyboardInterrupt:
+        if seconds:  # without a time it is the way to end a recording
+            raise
+
+
+def _read(written: Path | None) -> list[Path]:
+    """The files that the configuration of a running graph names: what it plays, its rig, its network."""
+    import json
+
+    try:
+        values: list[object] = [json.loads(written.read_text(encoding="utf-8"))] if written is not None else []
+    except (OSError, ValueError):
+        return []
+    found = []
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += [item for key, item in value.items() if key != "out"]
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str) and "/" in value and Path(value).exists():
+            found.append(Path(value))
+    return found
 
 
 def _with_configuration(config: RecorderConfig, written: Path | None) -> RecorderConfig:

@@ -124,7 +124,10 @@ def replay(
         end=until,
         cpus=_cores(cpus),
     )
-    done = run_graph(graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player")
+    done = run_graph(
+        graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player",
+        asked=(picture,), results=out, endless=not loops,
+    )  # fmt: skip
     _refuse_losses(done)
     if check is not None and out is not None:
         from fusion_pipeline.metrics.likeness import compared

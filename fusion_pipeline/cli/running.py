@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusion_pipeline.cli.errors import RunFailed, UserError
 from fusion_pipeline.graph import Graph
 from fusion_pipeline.messages import Message
 from fusion_pipeline.supervisor import Supervisor, run
@@ -24,14 +23,21 @@ def run_graph(
     on_message: Callable[[Message], None] = lambda message: None,
     show: bool = True,
     player: str = "",
+    asked: Iterable[Path | None] = (),
+    results: Path | None = None,
+    endless: bool | None = None,
+    sets: bool = True,
 ) -> Supervisor:
-    """Run `graph` until it ends, Ctrl-C, or `for_s` seconds have passed; with `show`, its table and summary.
+    """Run `graph` until it ends, Ctrl-C, or `for_s` seconds after it was ready; with `show`, its table and summary.
 
     Logs and the effective configuration go to `output`. While there is a table, keys go to the process `player`.
-    Raises UserError where a process cannot run as configured, RunFailed where one was given up for another reason.
+    Raises UserError where an output is an input; where what was asked for is missing,
+    whatever `outcome.require_whole` raises, which has the last four arguments: without `for_s` a live graph is endless.
     """
+    from fusion_pipeline.cli.outcome import GraphOutputs, require_whole
     from fusion_pipeline.dashboard.live import LiveView
 
+    outputs = GraphOutputs(graph)
     with contextlib.ExitStack() as stack:
         supervisor = stack.enter_context(Supervisor(graph, output, name))
         view = stack.enter_context(LiveView(supervisor, show))
@@ -44,12 +50,13 @@ def run_graph(
 
         run(supervisor, for_s, take, view.tick)
         supervisor.stop()
+        for message in supervisor.rest():
+            take(message)
     if show:
         view.summary()
-    if supervisor.failed:
-        reasons = "; ".join(f"{child.process.label}: {child.reason}" for child in supervisor.failed)
-        wrong = any(child.refused for child in supervisor.failed)  # settings that no restart mends
-        raise (UserError if wrong else RunFailed)(f"{reasons} (logs are in {supervisor.output})")
+    if endless is None:
+        endless = for_s is None and not graph.replay
+    require_whole(supervisor, view.board, outputs, (*asked, results), results, endless, sets)
     return supervisor
 
 

@@ -62,6 +62,7 @@ def sim(
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.dashboard.sheet import SceneSheet
     from fusion_pipeline.logs.mcap_writer import McapWriter
+    from fusion_pipeline.output_file import whole_file
     from fusion_pipeline.world.added_sounds import with_sounds
     from fusion_pipeline.world.beams import beam_table
     from fusion_pipeline.world.camera import CameraOptions
@@ -98,7 +99,11 @@ def sim(
     except ValueError as error:
         raise UserError(str(error)) from error
     facts = {"scenario": name, "seed": str(seed), "faults": " ".join(faults or ())}
-    with McapWriter(out, believed, facts) as writer, progress("simulated ms", round(seconds * 1000)) as advance:
+    with (
+        whole_file(out) as file,
+        McapWriter(file.path, believed, facts) as writer,
+        progress("simulated ms", round(seconds * 1000)) as advance,
+    ):
         done, scene = 0, SceneSheet(believed, seconds / 2)
         for frame in simulation.run(seconds):
             scene.feed(frame.message, frame.tracks, frame.truth.sounds if frame.truth else ())
@@ -107,6 +112,7 @@ def sim(
             if frame.truth is not None and frame.tracks is not None:
                 writer.write(frame.tracks)
                 writer.note("truth/details", frame.truth.table(), frame.truth.instant_ns)
+                file.holds = f"the first {done / 1000:.1f} s" if done else ""
                 advance(min(100, round(seconds * 1000) - done))
                 done += 100
     if picture is not None:

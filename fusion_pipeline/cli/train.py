@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -132,22 +133,35 @@ def export(
         raise UserError("--calibrate and --int8 take moments of one camera ahead, or with --all-round of --cameras 4")
     network, samples = restored(checkpoint)
     form, found = Form(ALL_ROUND if all_round else FRONT, cameras), calibrate.calibration_of(checkpoint)
-    if rides is not None:
-        with progress("calibrating", calibrate.COUNT) as advance:
-            moments = calibrate.moments(rides, calibrate.COUNT, advance, all_round)
-        found = calibrate.calibrated(network, out, moments, form)
-    write(network, out, found, form)
     name = "fusion-" + ("surround" if all_round else network.size.name)
-    out.with_suffix(".toml").write_text(manifest(out, samples, name, form), encoding="utf-8")
-    typer.echo(f"{out}: {samples} moments, ONNX against torch {parity(network, out, found, form):.1e}")
-    if int8 is not None:
-        small = out.with_stem(out.stem + WHOLE)
-        with progress("moments rendered", quantizing.MOMENTS) as advance:
-            moments = calibrate.moments(int8, quantizing.MOMENTS, advance, all_round)
-        quantizing.quantize(out, small, moments)
-        text = manifest(small, samples, f"{name}-int8", form, whole=True)
-        small.with_suffix(".toml").write_text(text, encoding="utf-8")
-        typer.echo(f"{small}: 8-bit, {small.stat().st_size / out.stat().st_size:.0%} of the size")
+    with TemporaryDirectory(prefix="fusion-export-") as folder:
+        made = Path(folder) / out.name
+        if rides is not None:
+            with progress("calibrating", calibrate.COUNT) as advance:
+                moments = calibrate.moments(rides, calibrate.COUNT, advance, all_round)
+            found = calibrate.calibrated(network, made, moments, form)
+        write(network, made, found, form)
+        text = manifest(made, samples, name, form)
+        made.with_suffix(".toml").write_text(text, encoding="utf-8")
+        difference = parity(network, made, found, form)
+        _publish(made, out, text)
+        typer.echo(f"{out}: {samples} moments, ONNX against torch {difference:.1e}")
+        if int8 is not None:
+            small = made.with_stem(made.stem + WHOLE)
+            with progress("moments rendered", quantizing.MOMENTS) as advance:
+                moments = calibrate.moments(int8, quantizing.MOMENTS, advance, all_round)
+            quantizing.quantize(made, small, moments)
+            share = small.stat().st_size / made.stat().st_size
+            _publish(small, out.with_name(small.name), manifest(small, samples, f"{name}-int8", form, whole=True))
+            typer.echo(f"{out.with_name(small.name)}: 8-bit, {share:.0%} of the size")
+
+
+def _publish(made: Path, out: Path, text: str) -> None:
+    """Put a network and its manifest, which are whole, where they were asked for. Raises OSError."""
+    from fusion_pipeline.output_file import write_whole
+
+    write_whole(out, made.read_bytes())
+    write_whole(out.with_suffix(".toml"), text)
 
 
 def adapt(
@@ -169,8 +183,6 @@ def adapt(
     LiDAR's part also learns from what was tracked surely in the log. Judge the result with `fusion eval` before you
     trust it. Needs the [train] extra.
     """
-    from tempfile import TemporaryDirectory
-
     from fusion_pipeline.cli.errors import UserError
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.logs import open_log
@@ -199,21 +211,22 @@ def adapt(
         except ValueError as error:
             raise UserError(f"{log}: {error}") from error
     with TemporaryDirectory(prefix="fusion-adapt-") as name:
+        folder = Path(name)
+        made = folder / out.name
         if self_train:
-            folder = Path(name)
             store(network, folder / "begin.npz", samples)
             keep(found, folder / "begin.npz")
-            write(network, out, found)
-            out.with_suffix(".toml").write_text(manifest(out, samples, "fusion-adapted"), encoding="utf-8")
+            write(network, made, found)
+            made.with_suffix(".toml").write_text(manifest(made, samples, "fusion-adapted"), encoding="utf-8")
             try:
                 with progress("sets looked at") as advance:
-                    lessons = selftrain.lessons_of(opened.sets, opened.rig, out, folder / "rides", every, advance)
+                    lessons = selftrain.lessons_of(opened.sets, opened.rig, made, folder / "rides", every, advance)
             except ValueError as error:
                 raise UserError(f"{log}: {error}") from error
             typer.echo(f"{lessons.boxes} boxes of {lessons.tracks} tracks in {lessons.scans} scans; learning from them")
             network, _ = restored(selftrain.taught(folder / "begin.npz", folder / "rides", folder / "run", self_train))
-        write(network, out, found)
-    out.with_suffix(".toml").write_text(manifest(out, samples, "fusion-adapted"), encoding="utf-8")
+        write(network, made, found)
+        _publish(made, out, manifest(made, samples, "fusion-adapted"))
     typer.echo(
         f"{out}: statistics of {measured.scans} scans and {measured.pictures} pictures mixed in; "
         f"they lay {measured.moved:.2f} standard deviations from the simulated ones"

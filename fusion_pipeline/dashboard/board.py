@@ -14,6 +14,7 @@ from fusion_pipeline.trace import Timings
 RATE_WINDOW_NS = 3 * SECOND_NS  # long enough to steady a rate of 2 Hz, short enough to show a stall
 RUN_WINDOW = 100_000  # sets that the summary remembers: nearly three hours at 10 Hz
 IN_HAND, SINCE_CAPTURE, IN_STAGES = "last input in hand to here", "instant of the set to here", "sum of all stages"
+SETS = ("set", "detections", "tracks")  # topics with one message for each set
 _SILENT_TOPICS = ("logtime",)  # promises of a player about its clock: no data
 
 
@@ -75,6 +76,12 @@ class Board:
             self._take(message)
         elif isinstance(message, Detections) and not self._tracking:
             self._take(message)
+
+    @property
+    def sets_made(self) -> int:
+        """Sets that reached this process, or that the nodes say they published, whichever are more."""
+        counts = (c for node in self.nodes.values() if node.health is not None for c in node.health.published)
+        return max(self.sets, *(count.total for count in counts if count.topic in SETS), 0)
 
     def set_rate_hz(self) -> float:
         """Sets per second that reached this process over the last seconds."""

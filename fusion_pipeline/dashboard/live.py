@@ -136,7 +136,7 @@ class LiveView:
             self._console.print(Text(trouble), style="yellow", soft_wrap=True)
         restarts = sum(len(child.restarts) for child in self._supervisor.children.values())
         self._console.print(
-            f"{self.board.sets} sets in {self.elapsed_s:.1f} s; dropped {self.board.dropped()}, "
+            f"{self.board.sets_made} sets in {self.elapsed_s:.1f} s; dropped {self.board.dropped()}, "
             f"refused {self.board.refused()}, restarts {restarts}; logs in {self._supervisor.output}",
             soft_wrap=True,
         )

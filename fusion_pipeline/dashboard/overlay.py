@@ -119,3 +119,15 @@ class Film:
             picture = np.asarray(cv2.resize(picture, self._size) if stretched else picture[:height, :width], np.uint8)
         self._writer.write(picture)
         self.count += 1
+
+    def is_whole(self) -> bool:
+        """After the block: whether the file can be opened and its last picture read. OpenCV does not report a disk
+        that took no more.
+        """
+        film = cv2.VideoCapture(str(self.path))
+        try:
+            count = round(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
+            film.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
+            return count == self.count and film.read()[0]
+        finally:
+            film.release()

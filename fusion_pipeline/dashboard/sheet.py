@@ -15,6 +15,7 @@ from fusion_pipeline.arrays import Array, Bytes, Floats
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.dashboard.picture import draw
 from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message, SoundEvent, Tracks
+from fusion_pipeline.output_file import write_whole
 from fusion_pipeline.rig import Rig
 
 LISTENED_S, HEIGHT_PX, LOUD_DB, MOST_SOUNDS = 2.0, 190, 55.0, 4
@@ -85,8 +86,7 @@ class SceneSheet:
         image = draw(self._camera.data, points, replace(self._tracks, sounds=events), mount)
         if self._heard:
             image = np.concatenate([image, _spectrogram(self._heard, loud, image.shape[1])])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(path.suffix.lower(), image)[1].tobytes())
+        write_whole(path, cv2.imencode(path.suffix.lower(), image)[1].tobytes())
 
 
 def _spectrogram(heard: list[AudioChunk], loud: list[HeardSound], width: int) -> Bytes:

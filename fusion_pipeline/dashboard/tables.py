@@ -52,7 +52,8 @@ def nodes_table(states: Mapping[str, tuple[str, str]], boards: Mapping[str, Node
 def objects_table(found: Tracks | Detections) -> Table:
     """The nearest boxes of one set."""
     boxes, names = found.boxes, found.class_names
-    table = Table(title=f"objects ({len(boxes)})", title_justify="left", header_style="dim", border_style="dim")
+    shown = f"the nearest {MAX_OBJECTS} of {len(boxes)}" if len(boxes) > MAX_OBJECTS else str(len(boxes))
+    table = Table(title=f"objects ({shown})", title_justify="left", header_style="dim", border_style="dim")
     table.add_column("id", justify="right")
     table.add_column("label", no_wrap=True, min_width=11)
     for column in ("score", "range m", "x m", "y m", "speed m/s"):

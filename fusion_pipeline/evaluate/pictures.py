@@ -18,6 +18,7 @@ from fusion_pipeline.logs.kitti_files import CAMERA, VEHICLE_FROM_VELO, read_sca
 from fusion_pipeline.messages import Detections
 from fusion_pipeline.metrics import kitti
 from fusion_pipeline.metrics.charts import Chart
+from fusion_pipeline.output_file import write_whole
 from fusion_pipeline.rig import CameraMount
 
 ROW_PX = 22
@@ -125,5 +126,4 @@ def write_charts(folder: Path, charts: Iterable[Chart], prefix: str = "") -> Non
 
 
 def _write(path: Path, image: Bytes) -> None:
-    if not cv2.imwrite(str(path), image):
-        raise OSError(f"cannot write {path}; check the folder and the disk")
+    write_whole(path, cv2.imencode(path.suffix, image)[1].tobytes())

@@ -17,11 +17,11 @@ from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.files import FileLog
 from fusion_pipeline.logs.mcap_messages import last_of
-from fusion_pipeline.logs.mcap_places import DamagedError, McapFile, is_mcap
+from fusion_pipeline.logs.mcap_places import DamagedError, McapFile
 from fusion_pipeline.logs.mcap_summary import Summary, arrivals, summary
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
-from fusion_pipeline.logs.split_log import is_split, mcap_files
+from fusion_pipeline.logs.split_log import is_split
 
 GAP = 2.5  # usual periods without a message are a gap
 MOST_CHUNKS = 50_000  # of which the arrivals are looked at; a larger file is told without gaps
@@ -61,10 +61,10 @@ class Card:
 
 def card(path: Path) -> Card:
     """The card of any log. Raises LogError."""
-    if is_mcap(path):
+    if path.suffix == ".mcap" and path.is_file():
         return _mcap(path)
     if is_split(path):
-        return _together(path, [_mcap(file) for file in mcap_files(path)])
+        return _together(path, [_mcap(file) for file in sorted(path.glob("*.mcap"))])
     log = open_log(path)
     size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
     times: dict[str, Array] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +79,15 @@ class FileLog:
         return iter(()) if self._labels is None else self._labels()
 
 
-def rising(stamps: list[int], topic: str, refused: Counter[tuple[str, str]]) -> Iterator[tuple[int, int]]:
-    """Number and stamp of those that come after all before them; the others are counted as refused."""
+def rising(stamps: Sequence[int | None], topic: str, refused: Counter[tuple[str, str]]) -> Iterator[tuple[int, int]]:
+    """Number and stamp of those that come after all before them; the others are counted as refused.
+
+    None, of a line that is empty, is passed over: its number has no stamp, and every other keeps its own.
+    """
     last = -1
     for number, stamp in enumerate(stamps):
+        if stamp is None:
+            continue
         if stamp > last:
             last = stamp
             yield number, stamp

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -79,17 +79,17 @@ class KittiDrive(KittiLog):
         self.frames = {}
         if not folder.is_dir():
             return
-        middles = stamps(folder / "timestamps.txt")
-        firsts = stamps(folder / "timestamps_start.txt") or [t - PERIOD_NS // 2 for t in middles]
-        lasts = stamps(folder / "timestamps_end.txt") or [t + PERIOD_NS for t in firsts]
+        middles, starts, ends = (stamps(folder / f"timestamps{end}.txt") for end in ("", "_start", "_end"))
+        count = max(len(middles), len(starts), len(ends))
+        turns = [_turn(*(found[n] if n < len(found) else None for found in (starts, middles, ends)))
+                 for n in range(count)]  # fmt: skip
         files = numbered(folder / "data", "*.bin")
-        for number, first in rising(firsts[: len(lasts)], LIDAR, refused):
-            last = max(first, lasts[number])
-            self.frames[middles[number] if number < len(middles) else (first + last) // 2] = number
+        for number, first in rising([turn and turn[0] for turn in turns], LIDAR, refused):
+            _, middle, last = turns[number] or (first, first, first)
+            self.frames[middle] = number
             if number in files:
                 yield Item(last, LIDAR, partial(read_scan, files[number], first, last - first))
-            else:
-                refused[LIDAR, "file missing"] += 1
+        _count_absent(LIDAR, turns, files, refused)
 
     def _labelled(self) -> Iterator[Labels]:
         if (file := self.path / "tracklet_labels.xml").is_file():
@@ -139,18 +139,39 @@ def drive_rig(folder: Path) -> Rig:
     return drive_calibration(folder).rig(f"kitti_{folder.name}")
 
 
+def _turn(first: int | None, middle: int | None, last: int | None) -> tuple[int, int, int] | None:
+    """First, middle and last instant of a turn from those that are known; None where none is."""
+    if first is None and middle is None and last is None:
+        return None
+    if first is None:
+        first = middle - PERIOD_NS // 2 if middle is not None else (last or 0) - PERIOD_NS
+    last = max(first, first + PERIOD_NS if last is None else last)
+    return first, (first + last) // 2 if middle is None else middle, last
+
+
+def _count_absent(
+    topic: str, found: Sequence[object | None], files: Mapping[int, Path], refused: Counter[tuple[str, str]]
+) -> None:
+    """Count lines without a file, empty lines that lack it too, and files without a stamp."""
+    missing = sum(number not in files for number in range(len(found)))
+    unstamped = sum(number >= len(found) or found[number] is None for number in files)
+    for reason, count in (("file missing", missing), ("file without a stamp", unstamped)):
+        if count:
+            refused[topic, reason] += count
+
+
 def _object_stamp(number: int) -> int:
     return (number + 1) * SECOND_NS
 
 
 def _pictures(folder: Path, refused: Counter[tuple[str, str]]) -> Iterator[Item]:
     files = numbered(folder / "data", "*.png", "*.jpg")
-    for number, stamp in rising(stamps(folder / "timestamps.txt"), CAMERA, refused):
+    found = stamps(folder / "timestamps.txt")
+    for number, stamp in rising(found, CAMERA, refused):
         if number in files:
             arrival = stamp + CAMERA_DELAY_NS
             yield Item(arrival, CAMERA, partial(read_picture, files[number], CAMERA, stamp, arrival))
-        else:
-            refused[CAMERA, "file missing"] += 1
+    _count_absent(CAMERA, found, files, refused)
 
 
 def _oxts(path: Path, refused: Counter[tuple[str, str]]) -> Iterator[Item]:
@@ -163,9 +184,10 @@ def _oxts(path: Path, refused: Counter[tuple[str, str]]) -> Iterator[Item]:
         return readings.motion(file.read_text(), stamp)
 
     begun = False
-    for number, stamp in rising(stamps(path / "oxts" / "timestamps.txt"), EGO, refused):
+    found = stamps(path / "oxts" / "timestamps.txt")
+    _count_absent(EGO, found, files, refused)
+    for number, stamp in rising(found, EGO, refused):
         if number not in files:
-            refused[EGO, "file missing"] += 1
             continue
         if not begun:
             try:

@@ -125,13 +125,17 @@ def matrix(found: dict[str, Doubles], key: str, path: Path, *shape: int) -> Doub
     return found[key].reshape(shape)
 
 
-def stamps(path: Path) -> list[int]:
-    """Lines such as "2011-09-26 13:02:25.594360375" as nanoseconds since 1970, read as UTC; [] without the file."""
+def stamps(path: Path) -> list[int | None]:
+    """Lines such as "2011-09-26 13:02:25.594360375" as nanoseconds since 1970, read as UTC; [] without the file.
+
+    Line n + 1 is of file n. An empty line (drive 0009 has some) is None: nothing was recorded at its number.
+    """
     if not path.is_file():
         return []
-    found = []
-    for number, text in enumerate(path.read_text(errors="replace").split("\n"), 1):
+    found: list[int | None] = []
+    for number, text in enumerate(path.read_text(errors="replace").rstrip().split("\n"), 1):
         if not text.strip():
+            found.append(None)
             continue
         try:
             whole, _, fraction = text.strip().partition(".")

@@ -157,8 +157,7 @@ class _Walk(Builder):
 
     def _end_run(self) -> None:
         if self._run[3]:
-            first, last, offset, length = self._run
-            self.places.append(Place(first, last, offset, length, None, True))
+            self.places.append(Place(*self._run, None, True))
         self._run = [0, 0, 0, 0]
 
 

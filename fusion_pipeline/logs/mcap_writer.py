@@ -66,7 +66,8 @@ class McapWriter:
             self.close()
             return
         try:
-            self.close()
+            # A signal may have come in the middle of laying out a message: its chunk is left out.
+            self._close(flush=isinstance(error, Exception))
         except LogError:
             return  # the first error says more
 
@@ -82,10 +83,19 @@ class McapWriter:
 
     def close(self) -> None:
         """Write the index; the file can be opened without it, but not quickly. Raises LogError."""
+        self._close(flush=True)
+
+    @property
+    def stored(self) -> int:
+        """Messages that are in the file."""
+        return self._file.messages.total()
+
+    def _close(self, flush: bool) -> None:
         if self._file.closed:
             return
         try:
-            self._filler.flush()
+            if flush:
+                self._filler.flush()
             self._work.put(None)
             self._thread.join()
             self._check()

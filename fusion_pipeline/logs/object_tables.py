@@ -21,6 +21,7 @@ from fusion_pipeline.messages import (
     Tracks,
 )  # fmt: skip
 from fusion_pipeline.messages.detections import MODALITIES, STD_COLUMNS
+from fusion_pipeline.output_file import whole_file
 
 BATCH = 10_000  # rows that are held before they are written
 _TEXT = ("topic", "kind", "label", "encoding", "state")
@@ -96,18 +97,14 @@ def write_parquet(
     from pyarrow import parquet
 
     schema, count, waiting = _schema(arrow, columns), 0, iter(rows)
-    part = out.with_name(f"{out.name}.part")
     try:
-        with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+        with whole_file(out) as file, parquet.ParquetWriter(file.path, schema, compression="zstd") as writer:
             while held := list(islice(waiting, BATCH)):
                 writer.write_table(arrow.table({name: [row[name] for row in held] for name in columns}, schema=schema))
                 count += len(held)
                 advance(len(held))
-        part.replace(out)
     except OSError as error:
         raise LogError(f"cannot write {out}: {error.strerror or error}; choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)
     return count
 
 

@@ -47,7 +47,7 @@ class Provenance:
 
     def write_to(self, file: McapOut) -> None:
         """Raises OSError where there is no room."""
-        if self.rig is not None:
+        if self.rig is not None and self.rig.topics:  # one without a sensor could not be read again
             text = to_toml(self.rig)
             file.add_metadata(RIG, {"toml": text})
             file.add_attachment("rig.toml", "application/toml", text.encode())

@@ -91,7 +91,6 @@ class RawReader:
         self.offset = 0
         with McapFile(path) as file:
             self.size = file.size
-            self._packed = file.packed  # kept, so that a compressed file is decompressed once
 
     def __iter__(self) -> Iterator[Raw]:
         """Messages; those of damaged chunks are left out and counted."""
@@ -203,7 +202,8 @@ class RawWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._flush()
+            if error is None or isinstance(error, Exception):  # a signal may have come in the middle of a message
+                self._flush()
             self._file.close()
         except OSError as refusal:
             if error is None:
@@ -213,6 +213,11 @@ class RawWriter:
                 raise
         finally:
             self._file.abandon()
+
+    @property
+    def stored(self) -> int:
+        """Messages that are in the file."""
+        return self._file.messages.total()
 
     def write(self, raw: Raw) -> None:
         """Append a message. Raises LogError where the disk does not take it."""

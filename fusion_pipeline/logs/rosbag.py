@@ -6,32 +6,44 @@ camera/cam_image_raw. Where the bag has static transforms and CameraInfo, they b
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.findings import Findings
+from fusion_pipeline.logs.bag_source import is_bag, source_of
 from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_decode import RosTypes
+from fusion_pipeline.logs.mcap_places import Channel
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.logs.ros_rig import look_at
-from fusion_pipeline.logs.ros_sources import ROS1_MAGIC, BagSource, LibraryBag, LooseBag, LooseDatabase
-from fusion_pipeline.logs.ros_topics import AUDIO_INFO, TEXT, RosDecoder, names_of
+from fusion_pipeline.logs.ros_sources import BagSource, Lost
+from fusion_pipeline.logs.ros_topics import (
+    AUDIO_INFO,
+    CAMERA_INFO,
+    EGO_OF_TF,
+    TEXT,
+    TFS,
+    RosDecoder,
+    is_sensor_type,
+    names_of,
+)
 from fusion_pipeline.messages import Message
 
+__all__ = ["RosLog", "is_bag"]
+
 KINDS_IN_ORDER = ("lidar", "camera", "audio", "ego")
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path looks like a bag."""
-    if path.is_file():
-        return path.suffix in (".bag", ".db3")
-    return (path / "metadata.yaml").is_file() or any(path.glob("*.db3"))
+BOOKKEEPING = ("rcl_interfaces/", "rosgraph_msgs/", "rosbag2_interfaces/", "diagnostic_msgs/", "statistics_msgs/")
+# What wrong bytes and values raise in the readers that rosbags generates and in NumPy; its own errors are added where
+# it is imported. A wrong attribute, name or type is not among them: that is an error of a program.
+DAMAGE = (ValueError, IndexError, OverflowError, MemoryError, AssertionError, struct.error)
 
 
 class RosLog:
@@ -39,36 +51,53 @@ class RosLog:
 
     def __init__(self, path: Path) -> None:
         """Open it and read frames and lenses. Raises LogError."""
+        try:
+            from rosbags.serde import SerdeError
+        except ModuleNotFoundError:
+            raise LogError(f"{path} is a ROS bag; pip install 'fusion-pipeline[logs]' reads it") from None
+        self._damage = (*DAMAGE, SerdeError)
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
-        self._source = _source(path)
+        self._source: BagSource = source_of(path)
+        self.findings.update(self._source.findings)
         self.complete = not self._source.faults
         for fault in self._source.faults:
             self.refused["log", fault] = 1
+            self.findings.add("truncated", "", fault)
         self._types = RosTypes()
-        channels = self._source.channels
-        self._names = names_of({topic: channel.schema for topic, channel in channels.items()})
+        self._types_of, places = _layers(self._source)
+        self._layers = _named(self._types_of)
+        ours = {key: self._layers[place].get(self._source.channels[key].topic, "") for key, place in places.items()}
+        self._names = {key: name for key, name in ours.items() if name}
+        self._note_unread()
         if not self._names:
-            held = ", ".join(sorted({channel.schema for channel in channels.values()})) or "nothing"
+            held = ", ".join(sorted({channel.schema for channel in self._source.channels.values()})) or "nothing"
             raise LogError(
                 f"{path} holds no camera, LiDAR, audio or ego messages that this program can read, but {held}"
             )
         self.start_ns, self.end_ns = self._source.start_ns, self._source.end_ns
         self._hints: dict[str, str] = {}
         self._clouds, heads = Clouds(self.findings), Heads()
-        kinds = {topic: channel.schema for topic, channel in channels.items()}
-        look_at(kinds, self._names, self._looked_at, heads, self._clouds)
+        for types, names in zip(self._types_of, self._layers, strict=True):
+            look_at(types, names, partial(self._looked_at, types), heads, self._clouds)
         self._hints |= heads.texts
         for topic, why in heads.no_camera.items():
             self.findings.add("unread-topic", topic, why)
-            del self._names[topic]
-        self.rig = heads.rig(path.stem, self._names, self.findings)
+            for names in self._layers:
+                names.pop(topic, None)
+        channels = self._source.channels
+        self._names = {key: name for key, name in self._names.items() if channels[key].topic not in heads.no_camera}
+        by_topic = {topic: name for names in reversed(self._layers) for topic, name in names.items()}
+        self.rig = heads.rig(path.stem, by_topic, self.findings)
         self.topics = tuple(sorted(set(self._names.values()), key=_order))
 
     def counts(self) -> dict[str, int]:
         """Messages by topic, as the bag's index has them."""
-        return {name: self._source.counts.get(topic, 0) for topic, name in self._names.items()}
+        found: Counter[str] = Counter()
+        for key, name in self._names.items():
+            found[name] += self._source.counts.get(key, 0)
+        return dict(found)
 
     def labels(self) -> Iterator[Labels]:
         """A bag has none."""
@@ -78,64 +107,107 @@ class RosLog:
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
     ) -> Iterator[Message]:
         """Sensor messages in the order in which they were recorded; what cannot be used is counted."""
-        names = {topic: name for topic, name in self._names.items() if topics is None or name in topics}
-        channels, decoder = self._source.channels, RosDecoder(names, self._hints, self._clouds)
-        beside = {topic for topic, channel in channels.items() if channel.schema in (AUDIO_INFO, TEXT)}
+        names = {key: name for key, name in self._names.items() if topics is None or name in topics}
+        if not names:
+            return
+        channels = self._source.channels
+        decoders = [
+            RosDecoder({t: n for t, n in layer.items() if topics is None or n in topics}, self._hints, self._clouds)
+            for layer in self._layers
+        ]
+        chosen = {key: decoders[self._layer(channels[key], names[key])] for key in names}
+        beside = {key for key, channel in channels.items() if channel.schema in (AUDIO_INFO, TEXT)}
         low, high = start_ns or 0, LAST_NS if end_ns is None else end_ns
-        for topic in beside if low else ():
-            for raw in self._first(topic):
-                self._decoded(decoder, raw.topic, raw.data, raw.time_ns)
-        try:
-            for raw in self._source.messages({*names, *beside}, low, high) if names else ():
-                yield from self._decoded(decoder, raw.topic, raw.data, raw.time_ns)
-        except Exception:  # rosbags, sqlite, yaml and lz4 have errors of their own
-            self.refused["log", "cut off"] = 1
-        yield from decoder.finish()
-        for key, count in decoder.counts():
-            self.refused[key] += count
+        for key in beside if low else ():
+            for raw in self._first(key):
+                self._aside(decoders, key, raw.data)
+        for key, time_ns, data in self._source.messages({*names, *beside}, low, high, self.refused):
+            if key in beside:
+                self._aside(decoders, key, data)
+            else:
+                yield from self._decoded(chosen[key], key, data, time_ns)
+        for decoder in decoders:
+            yield from decoder.finish()
+            for reason, count in decoder.counts():
+                self.refused[reason] += count
 
-    def _decoded(self, decoder: RosDecoder, topic: str, data: bytes, time_ns: int) -> list[Message]:
-        channel, name = self._source.channels[topic], self._names.get(topic, topic)
+    def _aside(self, decoders: list[RosDecoder], key: int, data: bytes) -> None:
+        """What is needed to read others is for every decoder."""
+        for decoder in decoders:
+            list(self._decoded(decoder, key, data, 0))
+
+    def _decoded(self, decoder: RosDecoder, key: int, data: bytes, time_ns: int) -> list[Message]:
+        channel = self._source.channels[key]
+        name = self._names.get(key, channel.topic)
         try:
-            return list(decoder.decode(topic, channel.schema, self._types.read(channel, data), time_ns))
+            return list(decoder.decode(channel.topic, channel.schema, self._types.read(channel, data), time_ns))
         except FormError as error:
             self.refused[name, str(error)] += 1
-        except Exception:  # bytes are wrong in as many ways as there are fields
+        except self._damage:
             self.refused[name, "damaged message"] += 1
+        except (AttributeError, TypeError, KeyError):
+            if self._types.is_usual(channel):
+                raise  # no field is missing or of another type: an error of this program
+            self.refused[name, f"its definition has other fields than those of {channel.schema[:60]}"] += 1
         return []
 
-    def _first(self, topic: str, most: int = 1) -> Iterator[Any]:
-        try:
-            yield from islice(self._source.messages({topic}, 0, LAST_NS), most)
-        except Exception:  # said by `messages`
-            return
+    def _layer(self, channel: Channel, name: str) -> int:
+        return next(k for k, layer in enumerate(self._layers) if layer.get(channel.topic) == name)
 
-    def _looked_at(self, topic: str, most: int) -> Iterator[Any]:
-        for raw in self._first(topic, most):
-            try:
-                yield self._types.read(self._source.channels[topic], raw.data)
-            except Exception:  # a frame or lens that cannot be read is not known
-                continue
+    def _first(self, key: int, most: int = 1) -> Iterator[Any]:
+        if self._source.counts.get(key):
+            yield from islice(self._source.messages({key}, 0, LAST_NS, Lost()), most)  # `messages` counts what is lost
+
+    def _looked_at(self, types: Mapping[str, str], topic: str, most: int) -> Iterator[Any]:
+        """The first messages of a topic, of the type that `types` give it."""
+        for key, channel in self._source.channels.items():
+            if channel.topic == topic and channel.schema == types[topic]:
+                for raw in self._first(key, most):
+                    try:
+                        yield self._types.read(channel, raw.data)
+                    except (FormError, *self._damage):  # what cannot be read is not known; `messages` counts it
+                        continue
+
+    def _note_unread(self) -> None:
+        """Name the topics that are not read, and those without a message."""
+        for key, channel in self._source.channels.items():
+            count, kind = self._source.counts.get(key, 0), channel.schema
+            if not count:
+                if not kind.startswith(BOOKKEEPING):
+                    self.findings.add("empty-topic", channel.topic, kind[:80])
+            elif key not in self._names and not _is_helper(channel):
+                self.findings.add(
+                    "unread-sensor" if is_sensor_type(kind) else "unread-topic",
+                    channel.topic,
+                    f"{kind[:80]}, {count} messages",
+                )
 
 
-def _source(path: Path) -> BagSource:
-    try:
-        import rosbags  # noqa: F401
-    except ModuleNotFoundError:
-        raise LogError(f"{path} is a ROS bag; pip install 'fusion-pipeline[logs]' reads it") from None
-    if path.suffix == ".db3" or not (path.is_file() or (path / "metadata.yaml").is_file()):
-        return LooseDatabase([path] if path.is_file() else sorted(path.glob("*.db3")), "")
-    try:
-        return LibraryBag(path)
-    except Exception as error:  # its own errors, and those of sqlite, yaml and lz4
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(ROS1_MAGIC)) == ROS1_MAGIC:
-                return LooseBag(path)
-    elif bases := sorted(path.glob("*.db3")):
-        return LooseDatabase(bases, said[:80])
-    raise LogError(f"{path} cannot be read as a ROS bag: {said}")
+def _layers(source: BagSource) -> tuple[list[dict[str, str]], dict[int, int]]:
+    """Types by topic, in a layer for each type that a topic has; and the layer of each connection with messages."""
+    layers: list[dict[str, str]] = []
+    places: dict[int, int] = {}
+    for key, channel in source.channels.items():
+        if source.counts.get(key) and channel.encoding in ("cdr", "ros1"):
+            kind = channel.schema
+            place = next((k for k, types in enumerate(layers) if types.get(channel.topic, kind) == kind), len(layers))
+            if place == len(layers):
+                layers.append({})
+            layers[place][channel.topic] = kind
+            places[key] = place
+    return layers, places
+
+
+def _named(layers: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Our names of the sensors of each layer; a transform is taken for ego motion in the first alone."""
+    named = [names_of(types) for types in layers]
+    return named[:1] + [{topic: n for topic, n in other.items() if n != EGO_OF_TF} for other in named[1:]]
+
+
+def _is_helper(channel: Channel) -> bool:
+    """Whether a topic is read for the sake of others."""
+    kind = channel.schema
+    return kind in (CAMERA_INFO, *TFS, AUDIO_INFO) or (kind == TEXT and channel.topic.endswith("metadata"))
 
 
 def _order(name: str) -> tuple[int, str]:

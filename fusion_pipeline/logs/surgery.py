@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.foxglove_form import BESIDE
 from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
+from fusion_pipeline.output_file import OutputFile, whole_file
+
+if TYPE_CHECKING:
+    from fusion_pipeline.logs.mcap_writer import McapWriter
 
 Advance = Callable[[int], None]
 
@@ -22,16 +28,54 @@ def _quiet(steps: int) -> None:
     """Nobody looks."""
 
 
-def copied(reader: RawReader, out: Path, messages: Iterable[Raw], advance: Advance = _quiet) -> int:
-    """Write `messages` of a reader with what lies beside them; how many there were. Raises LogError."""
-    if out.exists() and out.samefile(reader.path):
-        raise LogError(f"{out} is the log itself; write to another file")
-    with RawWriter(out) as writer:
-        for raw in messages:
-            writer.write(raw)
-            advance(1)
-        writer.beside(reader)
+def _trust(written: Path) -> None:
+    """Nothing is to be compared."""
+
+
+def copied(
+    reader: RawReader,
+    out: Path,
+    messages: Iterable[Raw],
+    advance: Advance = _quiet,
+    check: Callable[[Path], None] = _trust,
+) -> int:
+    """Write `messages` of a reader with what lies beside them; how many there were. Raises LogError.
+
+    `check` looks at what was written before it becomes `out`, and raises LogError where it is not right.
+    """
+    _refuse_same(out, (reader.path,))
+    with _written(out) as file:
+        with RawWriter(file.path) as writer, _held(file, writer):
+            for raw in messages:
+                writer.write(raw)
+                advance(1)
+            writer.beside(reader)
+        check(file.path)
     return writer.written
+
+
+@contextlib.contextmanager
+def _written(out: Path) -> Iterator[OutputFile]:
+    """A file beside `out` that becomes it at the end of the block. Raises LogError where it cannot be written."""
+    try:
+        with whole_file(out) as file:
+            yield file
+    except OSError as error:
+        raise LogError(f"cannot write {out}: {error.strerror}; choose another place or free some space") from None
+
+
+@contextlib.contextmanager
+def _held(file: OutputFile, writer: RawWriter | McapWriter) -> Iterator[None]:
+    """What is in a file whose writing ended early, within the block of its writer."""
+    try:
+        yield
+    finally:
+        file.holds = f"{writer.stored} messages" if writer.stored else ""
+
+
+def _refuse_same(out: Path, inputs: Sequence[Path]) -> None:
+    if any(out.exists() and path.exists() and out.samefile(path) for path in inputs):
+        raise LogError(f"{out} is {'the log itself' if len(inputs) == 1 else 'one of the logs'}; write to another file")
 
 
 def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Mapping[str, int]]:
@@ -41,13 +85,15 @@ def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Ma
     """
     reader = RawReader(path)
     read, back = Content(), Content()
-    count = copied(reader, out, read.watched(reader), advance)
-    again = RawReader(out)
-    for _ in back.watched(again):
-        pass
-    if again.lost or back != read:
-        raise LogError(f"{out} does not hold what was read of {path}; is its disk sound? Write to another one")
-    return count, reader.lost
+
+    def compare(written: Path) -> None:
+        again = RawReader(written)
+        for _ in back.watched(again):
+            pass
+        if again.lost or back != read:
+            raise LogError(f"{out} does not hold what was read of {path}; is its disk sound? Write to another one")
+
+    return copied(reader, out, read.watched(reader), advance, compare), reader.lost
 
 
 @dataclass
@@ -108,11 +154,9 @@ def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = 
 
 def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     """Several logs as one, in order of arrival. Raises LogError where `out` is one of them."""
+    _refuse_same(out, paths)
     readers = [RawReader(path) for path in paths]
-    for reader in readers:
-        if out.exists() and out.samefile(reader.path):
-            raise LogError(f"{out} is one of the logs; write to another file")
-    with RawWriter(out) as writer:
+    with _written(out) as file, RawWriter(file.path) as writer, _held(file, writer):
         # Within a log messages may be a little out of order; readers sort by time, so the file needs not be sorted.
         for raw in heapq.merge(*readers, key=lambda item: item.log_ns):
             writer.write(raw)
@@ -123,12 +167,38 @@ def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
 
 
 def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
-    """Any log that can be read, as MCAP with its rig. Raises LogError."""
+    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name. Raises LogError."""
     from fusion_pipeline.logs.mcap_writer import McapWriter
 
     log = open_log(path)
-    with McapWriter(out, log.rig, {"converted_from": path.name}) as writer:
-        for message in log.messages():
-            writer.write(message)
-            advance(1)
+    _refuse_same(out, (path,) if path.is_file() else ())
+    counts: Counter[str] = Counter()
+    with _written(out) as file:
+        with McapWriter(file.path, log.rig, {"converted_from": path.name}) as writer, _held(file, writer):
+            for message in log.messages():
+                writer.write(message)
+                counts[message.header.source] += 1
+                advance(1)
+        file.holds = ""  # what does not stand the comparison is of no use
+        if not counts:
+            left = "; ".join(f"{topic}: {reason}, {count}" for (topic, reason), count in log.refused.items())
+            raise LogError(f"{path} gave no message, so that nothing was written" + (f"; {left}" if left else ""))
+        _refuse_difference(path, file.path, counts)
     return writer.written
+
+
+def _refuse_difference(path: Path, written: Path, counts: Mapping[str, int]) -> None:
+    """Open what was made of `path`. Raises LogError where it does not hold every message that was written."""
+    from fusion_pipeline.logs.card import card
+
+    try:
+        topics = open_log(written).topics
+        found = {row.topic: row.count for row in card(written).rows}
+    except LogError as error:
+        raise LogError(f"nothing was written of {path}: as MCAP it could not be read again ({error})") from None
+    for topic, count in counts.items():
+        if topic not in topics or count > found.get(topic, 0):
+            raise LogError(
+                f"nothing was written of {path}: of {count} messages of {topic} {found.get(topic, 0)} could be read "
+                "again; is the disk sound?"
+            )

@@ -19,6 +19,7 @@ from fusion_pipeline.logs.kitti import KittiLog
 from fusion_pipeline.logs.kitti_files import CAMERA, Calibration
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import Boxes, Detections, Tracks
+from fusion_pipeline.output_file import whole_file, write_whole
 from fusion_pipeline.rig import Rig
 
 NAMES = {
@@ -139,11 +140,11 @@ def write_objects(found: Iterable[Tracks | Detections], frames: Frames, out: Pat
         for item in found:
             number, view = frames.at(item.header.capture_ns, count)
             lines = [line for _, line in kitti_lines(item, view)]
-            (out / "data" / f"{number:06d}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            write_whole(out / "data" / f"{number:06d}.txt", "".join(f"{line}\n" for line in lines))
             count += 1
             advance(1)
         if frames.view is not None:
-            (out / "calib.txt").write_text(_calib(frames.view), encoding="utf-8")
+            write_whole(out / "calib.txt", _calib(frames.view))
     except OSError as error:
         raise LogError(f"cannot write {out}: {error.strerror}; choose another place") from None
     return count
@@ -154,7 +155,7 @@ def write_tracking(found: Iterable[Tracks | Detections], frames: Frames, out: Pa
     """One file, a line for each track in each frame; boxes without identity are left out. Raises LogError."""
     count = 0
     try:
-        with out.open("w", encoding="utf-8") as file:
+        with whole_file(out) as output, output.path.open("w", encoding="utf-8") as file:
             for item in found:
                 number, view = frames.at(item.header.capture_ns, count)
                 for track, line in kitti_lines(item, view):

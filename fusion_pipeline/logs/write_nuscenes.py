@@ -21,6 +21,7 @@ from fusion_pipeline.logs.nuscenes import NuScenes
 from fusion_pipeline.logs.pose_track import PoseTrack
 from fusion_pipeline.logs.reader import Log, LogError
 from fusion_pipeline.messages import Detections, EgoMotion, Tracks
+from fusion_pipeline.output_file import write_whole
 
 NEAR_NS = 60_000_000  # a set further from every key frame belongs to none
 MOST_BOXES = 500  # of a sample, by the benchmark's rules; the best count
@@ -102,7 +103,7 @@ def write_nuscenes(
         results[token] = _boxes(item, token, samples.poses.at(stamp), tracking, left)
     sensors = {"use_camera": True, "use_lidar": True, "use_radar": False, "use_map": False, "use_external": True}
     try:
-        out.write_text(json.dumps({"meta": sensors, "results": results}), encoding="utf-8")
+        write_whole(out, json.dumps({"meta": sensors, "results": results}))
     except OSError as error:
         raise LogError(f"cannot write {out}: {error.strerror}; choose another place") from None
     return sum(len(boxes) for boxes in results.values()), left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ UDP = "udp://"
 class LidarConfig:
     """A LiDAR that sends packets, live or recorded."""
 
-    source: str = ""  # "udp://0.0.0.0:2368", or the path of a pcap file
+    source: str = ""  # "udp://0.0.0.0:2368", a multicast group "udp://239.255.10.10:2368", or the path of a pcap file
     name: str = "top"
-    sender: str = ""  # only packets from this address, such as "192.168.1.201"; default: from anyone
+    sender: str = ""  # only packets from this address, such as "192.168.1.201"; default: the first that sends
+    port: int = 0  # only packets to this port, of a pcap file with several LiDARs; 0: the first LiDAR's
+    interface: str = ""  # address of this machine's network card that joins a multicast group; default: the system's
     loop: bool = False  # start a pcap file again at its end
     real_time: bool = True  # play a pcap file at the speed at which it was recorded
     silence_s: float = 2.0  # no packet for so long is reported, and the socket opened anew
@@ -37,4 +40,27 @@ def udp_address(source: str) -> tuple[str, int]:
     host, colon, port = source.removeprefix(UDP).rpartition(":")
     if not colon or not port.isdigit() or not 0 <= int(port) < 65536:
         raise SetupError(f"{source!r} is no address to listen on; write udp://HOST:PORT, such as udp://0.0.0.0:2368")
-    return host or "0.0.0.0", int(port)
+    try:
+        address = ipaddress.IPv4Address(host or "0.0.0.0")
+    except ValueError:
+        raise SetupError(
+            f"{source!r}: {host!r} is no IPv4 address of this machine; write udp://0.0.0.0:{port} to listen on all"
+        ) from None
+    return str(address), int(port)
+
+
+def check_addresses(config: LidarConfig) -> None:
+    """Raises SetupError where a config's addresses cannot be any."""
+    if config.source.startswith(UDP):
+        udp_address(config.source)
+    for name, value in (("sender", config.sender), ("interface", config.interface)):
+        try:
+            ipaddress.ip_address(value or "0.0.0.0")
+        except ValueError:
+            raise SetupError(
+                f"lidar {config.name}: {name} = {value!r} is no IP address, such as 192.168.1.201"
+            ) from None
+    if not 0 <= config.port < 65536:
+        raise SetupError(f"lidar {config.name}: port = {config.port} is no port; write 1 to 65535, or 0 for any")
+    if not config.silence_s > 0:
+        raise SetupError(f"lidar {config.name}: silence_s = {config.silence_s} must be above 0")

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.messages import Header, LidarScan
 from fusion_pipeline.sensors.device_clock import DeviceClock
-from fusion_pipeline.sensors.lidar import UDP, LidarConfig, udp_address
+from fusion_pipeline.sensors.lidar import LidarConfig, check_addresses
 from fusion_pipeline.sensors.packets import Packet, packets
 from fusion_pipeline.sensors.retry import Patience, Report, SetupError, keep_reading
+
+COUNTED_TURNS = 100  # a longer gap in the count of turns is a sensor started anew, or damage
+LONGEST_NS = 2 * SECOND_NS  # of a turn; the slowest Ouster makes 5 in a second
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,7 @@ class Ouster:
 
     def prepare(self) -> None:
         """Load the SDK and the metadata. Raises SetupError."""
-        if self.config.source.startswith(UDP):
-            udp_address(self.config.source)
+        check_addresses(self.config)
         try:
             text = self.config.metadata.read_text()
         except (OSError, ValueError) as error:
@@ -68,8 +71,8 @@ class Ouster:
         yield from keep_reading(what, connect, stop, self._report, Patience(self.config.silence_s))
 
     def _scans(self, stop: threading.Event) -> Generator[LidarScan | None, None, None]:
-        with packets(self.config, stop, self.counts) as received:
-            turn = _Turn(self.config, self._info, self.counts)
+        turn = _Turn(self.config, self._info, self.counts)
+        with packets(self.config, stop, self.counts, turn.fits) as received:
             for packet in received:
                 yield turn.take(packet) if packet is not None else None
             if (scan := turn.finish()) is not None:
@@ -124,11 +127,24 @@ class _Turn:
             self._lap, ended = packet.lap, self.finish()
             self._restart()
         buffer = np.frombuffer(packet.data, np.uint8)
-        if fault := self._fault(buffer):
-            self._counts[f"refused: {fault}"] += 1
+        try:
+            fault = self._fault(buffer)
+            if fault:
+                self._counts[f"refused: {fault}"] += 1
+            if fault or len(buffer) != self._format.lidar_packet_size:
+                return ended
+            return self._taken(packet, buffer) or ended
+        except (RuntimeError, ValueError, OverflowError, IndexError, TypeError):  # the library's own, whatever it met
+            self._counts["refused: packet that cannot be decoded"] += 1
+            self._restart()
             return ended
-        if len(buffer) != self._format.lidar_packet_size:
-            return ended
+
+    def fits(self, data: bytes) -> bool:
+        """Whether a payload is a packet of points of this Ouster."""
+        buffer = np.frombuffer(data, np.uint8)
+        return len(buffer) == self._format.lidar_packet_size and not self._fault(buffer)
+
+    def _taken(self, packet: Packet, buffer: Array) -> LidarScan | None:
         self._count_losses(buffer)
         self._packet.buf[:] = buffer
         self._packet.host_timestamp = packet.arrival_ns
@@ -137,7 +153,7 @@ class _Turn:
         # A turn whose last packets are lost ends with the first packet of the next, which the batcher keeps.
         complete = self._batcher.batch(self._packet, self._frame)
         self._arrival_ns, self._pending = packet.arrival_ns, True
-        return (self._scan() if complete else None) or ended
+        return self._scan() if complete else None
 
     def finish(self) -> LidarScan | None:
         """What is left of a turn at the end of a file."""
@@ -159,6 +175,9 @@ class _Turn:
         columns = self._format.packet_header(self._core.ColHeader.MEASUREMENT_ID, buffer).astype(np.int64)
         if columns[-1] >= self._columns or (np.diff(columns) != 1).any():
             return "no Ouster columns"
+        stamps = self._format.packet_header(self._core.ColHeader.TIMESTAMP, buffer)
+        if stamps.max() > LAST_NS or stamps.max() - stamps.min() > LONGEST_NS or (stamps[1:] < stamps[:-1]).any():
+            return "stamps that no clock can have"
         self._packet.buf[:] = buffer
         validity = self._packet.validate(self._info, self._format)
         return "" if validity == self._core.PacketValidationFailure.NONE else "from another Ouster"
@@ -171,7 +190,7 @@ class _Turn:
             turns = turn - self._last[0]
             missing = turns * self._packets_of_turn + place - self._last[1] - 1
             whole = tuple(self._info.format.column_window) == (0, self._columns - 1)
-            if missing > 0 and turns >= 0 and (whole or turns == 0):
+            if missing > 0 and 0 <= turns < COUNTED_TURNS and (whole or turns == 0):
                 self._counts["lost: missing packets"] += missing
         self._last = (turn, place)
 
@@ -184,6 +203,10 @@ class _Turn:
         if not seen.any():
             return None
         first_ns = int(stamps[valid].min())
+        if int(stamps[valid].max()) - first_ns > LONGEST_NS:
+            self._counts["refused: turn whose stamps lie apart"] += 1
+            self._restart()
+            return None
         offsets = stamps - first_ns
         header = Header(
             source=self._config.topic,

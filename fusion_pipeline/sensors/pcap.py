@@ -1,93 +1,132 @@
-"""UDP payloads of a pcap file: Ethernet with or without VLAN, Linux "cooked" or raw IPv4, fragments put together."""
+"""UDP payloads of a capture file: Ethernet with VLAN tags, Linux "cooked" (`tcpdump -i any`), loopback or raw IP.
+
+IPv4 and IPv6, fragments put together. Link types: https://www.tcpdump.org/linktypes.html.
+"""
 
 from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from fusion_pipeline.clock import SECOND_NS
-from fusion_pipeline.sensors.retry import SetupError
+from fusion_pipeline.sensors.capture_file import records
 
-MAGIC_US, MAGIC_NS, MAGIC_PCAPNG = 0xA1B2C3D4, 0xA1B23C4D, 0x0A0D0D0A
-IPV4, VLAN, UDP = 0x0800, (0x8100, 0x88A8), 17
-LINK_ETHERNET, LINK_RAW, LINK_RAW_OPENBSD, LINK_COOKED = 1, 101, 12, 113
+IPV4, IPV6, UDP = 0x0800, 0x86DD, 17
+VLAN = (0x8100, 0x88A8, 0x9100)
+# Link type -> where its two bytes of EtherType lie.
+ETHER_TYPES = {1: 12, 113: 14, 276: 0}  # EN10MB, LINUX_SLL, LINUX_SLL2
+PAYLOAD_AT = {276: 20}  # where it does not follow the EtherType
+# Link types that begin with IP -> bytes before it; its version tells IPv4 from IPv6.
+RAW_IP = {0: 4, 108: 4, 12: 0, 14: 0, 101: 0, 228: 0, 229: 0}  # NULL, LOOP, RAW (three numbers), IPV4, IPV6
+NAMES = {
+    6: "IEEE802_5", 7: "ARCNET", 9: "PPP", 10: "FDDI", 50: "PPP_HDLC", 51: "PPP_ETHER", 104: "C_HDLC",
+    105: "IEEE802_11", 127: "IEEE802_11_RADIOTAP", 187: "BLUETOOTH_HCI_H4", 189: "USB_LINUX", 192: "PPI",
+    195: "IEEE802_15_4", 220: "USB_LINUX_MMAPPED", 227: "CAN_SOCKETCAN", 249: "USBPCAP", 253: "NETLINK",
+}  # fmt: skip
+EXTENSIONS = (0, 43, 60, 135, 139, 140)  # IPv6 headers of 8 (n + 1) bytes; a fragment's (44) has 8
+FRAGMENT = 44
 FRAGMENTED_MOST = 64  # datagrams waiting for their fragments; the oldest gives way
-RECORD_MOST = 1 << 18  # bytes; a longer record means that the file is damaged
+SHORT = "packets cut short by the capture's snap length"
+INCOMPLETE = "datagrams that lack fragments"
+Fragments = dict[tuple[bytes, bytes, int], dict[int, bytes]]
 
 
-@dataclass(frozen=True)
-class Datagram:
+class Datagram(NamedTuple):
     """One UDP payload, when it was captured, whence it came and on which port it arrived."""
 
     stamp_ns: int
     sender: str
     port: int
     payload: bytes
+    sender_port: int = 0
 
 
-def datagrams(path: Path) -> Iterator[Datagram]:
-    """The UDP datagrams of a capture, in order; a capture cut short ends there. Raises SetupError."""
-    fragments: dict[tuple[bytes, bytes, int], dict[int, bytes]] = {}
-    for stamp_ns, link, record in _records(path):
-        packet = _ipv4(link, record)
-        if len(packet) < 20 or packet[0] >> 4 != 4 or packet[9] != UDP:
+def datagrams(path: Path, counts: Counter[str] | None = None) -> Iterator[Datagram]:
+    """The UDP datagrams of a capture, in order; a capture cut short ends there.
+
+    What could not be read is in `counts`; packets of other protocols are passed over. Raises SetupError.
+    """
+    counts = Counter() if counts is None else counts
+    fragments: Fragments = {}
+    for record in records(path, counts):
+        packet = _ip(record.link, record.data)
+        if packet is None:
+            counts[f"packets of link type {link_name(record.link)}, which is not read"] += 1
             continue
-        head = (packet[0] & 15) * 4
+        found = _udp(packet, fragments, counts)
+        if found is None:
+            continue
+        source, body = found
+        if len(body) < 8:
+            counts[SHORT if record.missing else "damaged packets"] += 1
+            continue
+        sender_port, port, size, _ = struct.unpack_from(">HHHH", body)
+        size = size or len(body)  # 0: left to the network card
+        if size > len(body):
+            counts[SHORT if record.missing else "damaged packets"] += 1
+            continue
+        sender = socket.inet_ntop(socket.AF_INET if len(source) == 4 else socket.AF_INET6, source)
+        yield Datagram(record.stamp_ns, sender, port, body[8:size], sender_port)
+    if fragments:
+        counts[INCOMPLETE] += len(fragments)
+
+
+def link_name(link: int) -> str:
+    """A link type as tcpdump.org names it, or its number."""
+    return NAMES.get(link, str(link))
+
+
+def _ip(link: int, data: bytes) -> bytes | None:
+    """The IP packet in a link-layer record; empty where there is none, None for a link type that is not read."""
+    if link in RAW_IP:
+        return data[RAW_IP[link] :]
+    at = ETHER_TYPES.get(link)
+    if at is None:
+        return None
+    body = PAYLOAD_AT.get(link, at + 2)
+    kind = int.from_bytes(data[at : at + 2], "big")
+    while kind in VLAN:  # a tag: two bytes of its number, then the next EtherType
+        kind = int.from_bytes(data[body + 2 : body + 4], "big")
+        body += 4
+    return data[body:] if kind in (IPV4, IPV6) else b""
+
+
+def _udp(packet: bytes, fragments: Fragments, counts: Counter[str]) -> tuple[bytes, bytes] | None:
+    """Source address and UDP datagram of an IP packet; None where it is no UDP, or not the last of its fragments."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4 and len(packet) >= 20:
+        if packet[9] != UDP:
+            return None
         length, ident, flags = struct.unpack_from(">HHH", packet, 2)
-        body, offset, more = packet[head:length], (flags & 0x1FFF) * 8, bool(flags & 0x2000)
-        if more or offset:
-            whole = _joined(fragments, (packet[12:16], packet[16:20], ident), offset, body, more)
-            if whole is None:
-                continue
-            body = whole
-        if len(body) >= 8:
-            _, port, size, _ = struct.unpack_from(">HHHH", body)
-            yield Datagram(stamp_ns, socket.inet_ntoa(packet[12:16]), port, body[8:size])
-
-
-def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    with path.open("rb") as file:
-        head = file.read(24)
-        magic = head[:4]
-        order = "<" if magic in (struct.pack("<I", MAGIC_US), struct.pack("<I", MAGIC_NS)) else ">"
-        number = struct.unpack(order + "I", magic)[0] if len(head) == 24 else 0
-        if number == MAGIC_PCAPNG:
-            raise SetupError(f"{path} is a pcapng file; convert it with `editcap -F pcap {path.name} out.pcap`")
-        if number not in (MAGIC_US, MAGIC_NS):
-            raise SetupError(f"{path} is no pcap file; record one with `tcpdump -i eth0 -w out.pcap udp`")
-        link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF
-        tick_ns = 1 if number == MAGIC_NS else 1000
-        while len(record := file.read(16)) == 16:
-            seconds, ticks, kept, _ = struct.unpack(order + "IIII", record)
-            if kept > RECORD_MOST:
-                return
-            data = file.read(kept)
-            if len(data) == kept:
-                yield seconds * SECOND_NS + ticks * tick_ns, link, data
-
-
-def _ipv4(link: int, record: bytes) -> bytes:
-    """The IPv4 packet in a link-layer record; empty where there is none."""
-    if link in (LINK_RAW, LINK_RAW_OPENBSD):
-        return record
-    at = {LINK_ETHERNET: 12, LINK_COOKED: 14}.get(link, len(record))
-    while len(record) >= at + 2:
-        kind = int.from_bytes(record[at : at + 2], "big")
-        if kind not in VLAN:
-            return record[at + 2 :] if kind == IPV4 else b""
-        at += 4
-    return b""
+        body = packet[(packet[0] & 15) * 4 : length or None]  # length 0: left to the network card
+        source, target, offset, more = packet[12:16], packet[16:20], (flags & 0x1FFF) * 8, bool(flags & 0x2000)
+    elif version == 6 and len(packet) >= 40:
+        length = int.from_bytes(packet[4:6], "big")
+        source, target, ident, offset, more = packet[8:24], packet[24:40], 0, 0, False
+        following, at, end = packet[6], 40, 40 + length if length else len(packet)
+        while following in EXTENSIONS or following == FRAGMENT:
+            if at + 8 > len(packet):
+                return None
+            if following == FRAGMENT:
+                place, ident = struct.unpack_from(">HI", packet, at + 2)
+                offset, more = place & 0xFFF8, bool(place & 1)
+            following, at = packet[at], at + (8 if following == FRAGMENT else 8 * (packet[at + 1] + 1))
+        if following != UDP:
+            return None
+        body = packet[at:end]
+    else:
+        return None
+    if more or offset:
+        whole = _joined(fragments, (source, target, ident), offset, body, more, counts)
+        return None if whole is None else (source, whole)
+    return source, body
 
 
 def _joined(
-    fragments: dict[tuple[bytes, bytes, int], dict[int, bytes]],
-    key: tuple[bytes, bytes, int],
-    offset: int,
-    body: bytes,
-    more: bool,
+    fragments: Fragments, key: tuple[bytes, bytes, int], offset: int, body: bytes, more: bool, counts: Counter[str]
 ) -> bytes | None:
     """The whole datagram once its last missing fragment is there."""
     parts = fragments.setdefault(key, {})
@@ -96,6 +135,7 @@ def _joined(
         parts[-1] = (offset + len(body)).to_bytes(4, "big")  # known total length
     if len(fragments) > FRAGMENTED_MOST:
         del fragments[next(iter(fragments))]
+        counts[INCOMPLETE] += 1
     if -1 not in parts or sum(len(part) for at, part in parts.items() if at >= 0) < int.from_bytes(parts[-1], "big"):
         return None
     del fragments[key]

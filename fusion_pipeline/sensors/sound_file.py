@@ -6,13 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing
-from typing import Any
-
-import numpy as np
+from pathlib import Path
 
 from fusion_pipeline.messages import AudioChunk
 from fusion_pipeline.sensors.microphone import MicrophoneConfig
 from fusion_pipeline.sensors.retry import Patience, Report, SetupError, keep_reading
+from fusion_pipeline.sensors.sound_reader import DamagedSoundError, SoundReader
 from fusion_pipeline.sensors.timeline import Timeline
 
 
@@ -38,16 +37,14 @@ class SoundFile:
         yield from keep_reading(what, connect, stop, self._report, Patience(float("inf")))
 
     def _play(self, stop: threading.Event) -> Generator[AudioChunk | None, None, None]:
-        from soundfile import LibsndfileError
-
         timeline, played = Timeline(self.config.real_time), 0
         while not stop.is_set():
             with self._opened() as file:
-                rate_hz, block = file.samplerate, max(1, round(file.samplerate * self.config.chunk_ms / 1000))
+                rate_hz, block = file.rate_hz, max(1, round(file.rate_hz * self.config.chunk_ms / 1000))
                 while not stop.is_set():
                     try:
-                        pcm = file.read(block, dtype="int16", always_2d=True)
-                    except LibsndfileError:
+                        pcm = file.read(block)
+                    except DamagedSoundError:
                         self.counts["refused: damaged sound"] += 1
                         break
                     if not len(pcm):
@@ -56,21 +53,22 @@ class SoundFile:
                     played += len(pcm)
                     end_ns = timeline.stamp_ns(played / rate_hz)
                     yield from timeline.wait(end_ns, stop)
-                    yield self.config.chunk(np.asarray(pcm, np.int16), rate_hz, first_ns, end_ns)
+                    yield self.config.chunk(pcm, rate_hz, first_ns, end_ns)
+                for reason, count in (
+                    ("clipped samples", file.clipped),
+                    ("samples that are no number", file.not_finite),
+                ):
+                    if count:
+                        self.counts[reason] += count
             if not self.config.loop or not played:
                 return
 
-    def _opened(self) -> Any:
-        import soundfile
-
+    def _opened(self) -> SoundReader:
         config = self.config
-        try:
-            file = soundfile.SoundFile(config.device)
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise SetupError(f"{config.device} is no sound file that can be read: {error}") from error
+        file = SoundReader(Path(config.device))
         for what, wanted, found in (
             ("channels", config.channels, file.channels),
-            ("rate_hz", config.rate_hz, file.samplerate),
+            ("rate_hz", config.rate_hz, file.rate_hz),
         ):
             if wanted and wanted != found:
                 file.close()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.messages import Header, LidarScan
 from fusion_pipeline.sensors.device_clock import DeviceClock
-from fusion_pipeline.sensors.lidar import UDP, LidarConfig, udp_address
+from fusion_pipeline.sensors.lidar import LidarConfig, check_addresses
 from fusion_pipeline.sensors.packets import Packet, packets
 from fusion_pipeline.sensors.retry import Patience, Report, SetupError, keep_reading
 
@@ -76,8 +77,7 @@ class Velodyne:
     def prepare(self) -> None:
         """Load the decoder and the calibration. Raises SetupError."""
         config = self.config
-        if config.source.startswith(UDP):
-            udp_address(config.source)
+        check_addresses(config)
         if config.model not in MODELS:
             raise SetupError(f"Velodyne model {config.model!r} is unknown; known: {', '.join(MODELS)}")
         try:
@@ -116,11 +116,16 @@ class Velodyne:
         yield from keep_reading(what, connect, stop, self._report, Patience(self.config.silence_s))
 
     def _scans(self, stop: threading.Event) -> Generator[LidarScan | None, None, None]:
-        with packets(self.config, stop, self.counts) as received:
+        with packets(self.config, stop, self.counts, partial(fits, self.config)) as received:
             turn = _Turn(self.config, self._decoder_config, self.counts)
             for packet in received:
                 yield from turn.take(packet) if packet is not None else (None,)
             yield from turn.finish()
+
+
+def fits(config: VelodyneConfig, data: bytes) -> bool:
+    """Whether a payload is a packet of points of the configured model."""
+    return len(data) == PACKET_BYTES and not packet_fault(data, config.model)
 
 
 def turns(config: VelodyneConfig, counts: Counter[str]) -> _Turn:

@@ -214,3 +214,30 @@ def test_stamps_that_repeat_or_go_back_are_left_out_and_counted(drive: Path) -> 
     log = open_log(drive)
     assert len(list(log.messages(topics=("camera/front",)))) == 3
     assert log.refused["camera/front", "stamp not after the one before"] == 2
+
+
+def test_an_empty_line_is_a_scan_that_was_not_recorded_and_all_others_keep_their_stamps(drive: Path) -> None:
+    lines = (drive / "velodyne_points" / "timestamps.txt").read_text().splitlines()
+    for name in ("timestamps.txt", "timestamps_start.txt", "timestamps_end.txt"):
+        for folder in ("velodyne_points", "image_02"):
+            (drive / folder / name).write_text("\n".join("" if k in (1, 2) else text for k, text in enumerate(lines)))
+    (drive / "velodyne_points" / "data" / "0000000001.bin").unlink()
+    log = open_log(drive)
+    every = list(log.messages())
+    begin = min(m.header.capture_ns for m in every)
+    for topic in ("lidar/top", "camera/front"):
+        stamps = [m.header.capture_ns - begin for m in every if m.header.source == topic]
+        assert stamps == [0, 300_000_000, 400_000_000]
+    assert log.refused["lidar/top", "file missing"] == 1
+    assert log.refused["lidar/top", "file without a stamp"] == 1
+    assert log.refused["camera/front", "file without a stamp"] == 2
+
+
+def test_one_of_three_stamps_is_enough_for_a_scan(drive: Path) -> None:
+    text = (drive / "velodyne_points" / "timestamps.txt").read_text().splitlines()
+    (drive / "velodyne_points" / "timestamps_start.txt").write_text("\n".join([*text[:3], "", text[4]]))
+    log = open_log(drive)
+    first = [m.header.capture_ns for m in log.messages(topics=("lidar/top",))]
+    assert first[1] - first[0] == 100_000_000
+    assert first[3] - first[2] == 100_000_000 - PERIOD_NS // 2
+    assert not log.refused

@@ -76,13 +76,13 @@ def test_an_ouster_capture_and_its_metadata(tmp_path: Path, data_root: Path) -> 
 
 @pytest.mark.parametrize(("text", "said"), [
     ("", "names no sensor"),
-    ("[radar.front]\n", "unknown key 'radar'"),
+    ("[radar.front]\n", "key 'radar' is unknown"),
     ("camera = 3\n", r"write \[camera.NAME\]"),
     ("[camera.a]\npictures = \"front/*.jpg\"\n", "lacks 'rate_hz'"),
     ("[camera.a]\npictures = \"front/*.png\"\nnames = \"ns\"\n", "no picture is named"),
     ("[camera.a]\npictures = \"front/*.jpg\"\nnames = \"years\"\n", "'years' is unknown"),
     ("[camera.a]\npictures = \"front/*.jpg\"\nstamps = \"rig.toml\"\n", "stamps for 5 pictures"),
-    ("[camera.a]\npictures = \"front/*.jpg\"\nspeed = 1\n", "unknown key 'speed'"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nspeed = 1\n", "key 'speed' is unknown"),
     ("[audio.a]\nsound = \"none.wav\"\nstart_ns = 1\n", "does not exist"),
     ("[audio.a]\nsound = \"rig.toml\"\nstart_ns = 1\n", "no sound file"),
     ("[lidar.a]\npcap = \"rig.toml\"\nmodel = \"VLP-16\"\n", "no pcap file"),
@@ -111,3 +111,41 @@ def test_damage_is_counted_and_passed_over(tmp_path: Path) -> None:
     assert log.refused["camera/front", "file damaged: neither a PNG nor a JPEG picture"] == 1
     assert log.refused["camera/front", "file missing"] == 1
     assert log.refused["audio/roof", "cut off"] == 1
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("[lidar.a]\npcap = \"a.pcap\"\nmodel = \"VLP-16\"\nsendr = \"10.0.0.1\"\n", "did you mean 'sender'"),
+    ("[lidar.a]\npcap = \"a.pcap\"\nmodel = \"VLP-16\"\nsender = \"here\"\n", "no IP address"),
+    ("[lidar.a]\npcap = \"a.pcap\"\nmodel = \"VLP-16\"\nport = 99999\n", "not within 1 to 65535"),
+    ("[lidar.a]\npcap = \"a.pcap\"\nmodel = \"VLP-16\"\nport = true\n", "no whole number"),
+    ("[lidar.a]\npcap = \"front\"\nmodel = \"VLP-16\"\n", "is no file"),
+    ("[lidar.a]\npcap = [1]\nmodel = \"VLP-16\"\n", "is no text"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nrate_hz = -10\nstart_ns = 1\n", "not above 0"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nrate_hz = nan\nstart_ns = 1\n", "not above 0"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nrate_hz = 10\nstart_ns = -1\n", "not within"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nrate_hz = 10\nstart_ns = 1.5\n", "no whole number"),
+    ("[camera.a]\npictures = \"/etc/*\"\nrate_hz = 10\nstart_ns = 1\n", "no pattern"),
+    ("[camera.a]\npictures = \"front/*.jpg\"\nrate_hz = 10\nstart_ns = 1\ndelay_ms = \"5\"\n", "no number"),
+    ("[audio.a]\nsound = \"roof.wav\"\nstart_ns = 1\ndelay_ms = inf\n", "not within"),
+    ("rig = 3\n[audio.a]\nsound = \"roof.wav\"\nstart_ns = 1\n", "path of a rig file"),
+    ("[audio.a]\nsound = \"roof.wav\"\nstart_ns = 999999999999999999999999\n", "within|cannot be read"),
+])  # fmt: skip
+def test_values_of_wrong_type_sign_or_size_are_one_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(LogError, match=said) as caught:
+        open_log(folder(tmp_path / "d", text))
+    assert "\n" not in str(caught.value)
+
+
+def test_sound_that_does_not_fit_its_header_is_said(tmp_path: Path) -> None:
+    path = folder(tmp_path / "d")
+    sound = tmp_path / "d" / "roof.wav"
+    data = bytearray(sound.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, 4 * 8000)
+    sound.write_bytes(data)
+    log = open_log(path)
+    assert {f.name for f in log.findings} == {"longer-than-header"}
+    assert sum(len(m.pcm) for m in log.messages() if isinstance(m, AudioChunk)) == 16000
+    soundfile.write(sound, np.full((16000, 1), 1.5), 16000, subtype="FLOAT")
+    log = open_log(path)
+    assert {int(m.pcm.max()) for m in log.messages() if isinstance(m, AudioChunk)} == {32767}
+    assert {(f.name, f.count) for f in log.findings} == {("clipped-sound", 16000)}

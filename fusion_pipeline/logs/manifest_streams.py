@@ -1,0 +1,211 @@
+"""The packets, pictures and sounds that a manifest names, as streams of messages with their stamps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusion_pipeline.clock import LAST_NS, SECOND_NS
+from fusion_pipeline.findings import Findings
+from fusion_pipeline.logs.files import Item, rising
+from fusion_pipeline.logs.kitti_files import read_picture
+from fusion_pipeline.logs.reader import FormError, LogError
+from fusion_pipeline.messages import AudioChunk, Header, Message
+
+UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND_NS}
+CHUNK_S = 0.02
+Read = Callable[[int], Iterator[Message]]  # messages that arrive from a time on, or a little earlier
+Span = tuple[int, int]  # arrival of the first message and of the last
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Makes the streams of one manifest; what is left out and what is found is noted on the way."""
+
+    path: Path
+    refused: Counter[tuple[str, str]]
+    findings: Findings
+
+    def packets(self, topic: str, entry: Entry) -> tuple[Read, Span]:
+        """A LiDAR's packets in a pcap file, put together to scans. Raises LogError."""
+        from fusion_pipeline.logs.capture_streams import chosen
+        from fusion_pipeline.sensors.packets import Packet, nothing_found, stream_of
+        from fusion_pipeline.sensors.pcap import datagrams
+        from fusion_pipeline.sensors.retry import SetupError
+
+        file, unread = self._file(entry["pcap"]), Counter[str]()
+        sender, port = str(entry.get("sender", "")), int(entry.get("port", 0))
+        fits = self._turns(topic, entry, Counter())[1]  # says now what it would say later
+        try:
+            streams, span, others = chosen(datagrams(file, unread), sender, port, fits)
+        except SetupError as error:
+            raise LogError(str(error)) from None
+        if not streams:
+            raise LogError(nothing_found(file, sender, port, unread))
+        if others:
+            self.findings.add("mixed-senders", topic, others)
+        for reason, count in unread.items():
+            self.findings.add("unread-packets", topic, reason, count)
+
+        def scans(_: int) -> Iterator[Message]:
+            counts: Counter[str] = Counter()
+            turn = self._turns(topic, entry, counts)[0]
+            for datagram in datagrams(file):
+                if stream_of(datagram) in streams:
+                    yield from _whole(turn.take(Packet(datagram.stamp_ns, datagram.payload)))
+            yield from _whole(turn.finish())
+            for reason, count in counts.items():
+                self.refused[topic, reason.removeprefix("refused: ")] += count
+
+        return scans, span
+
+    def _turns(self, topic: str, entry: Entry, counts: Counter[str]) -> tuple[Any, Callable[[bytes], bool]]:
+        from fusion_pipeline.sensors.retry import SetupError
+
+        name = topic.partition("/")[2]
+        try:
+            if "metadata" in entry:
+                from fusion_pipeline.sensors.ouster import OusterConfig
+                from fusion_pipeline.sensors.ouster import turns as ouster_turns
+
+                text = self._file(entry["metadata"]).read_text(encoding="utf-8")
+                ouster = ouster_turns(OusterConfig(source="pcap", name=name), text, counts)
+                return ouster, ouster.fits
+            from fusion_pipeline.sensors.velodyne import VelodyneConfig, fits, turns
+
+            calibration = self._file(entry["calibration"]) if "calibration" in entry else None
+            config = VelodyneConfig(source="pcap", name=name, model=str(entry["model"]), calibration=calibration)
+            return turns(config, counts), partial(fits, config)
+        except SetupError as error:
+            raise LogError(f"{self.path}, [lidar.{name}]: {error}") from None
+
+    def pictures(self, topic: str, entry: Entry) -> tuple[Read, Span]:
+        """A camera's picture files. Raises LogError, and ValueError or KeyError for what the entry lacks."""
+        try:
+            files = sorted(file for file in self.path.parent.glob(str(entry["pictures"])) if file.is_file())
+        except (ValueError, NotImplementedError, IndexError):
+            raise ValueError(f"pictures = {entry['pictures']!r} is no pattern below the manifest's folder") from None
+        if not files:
+            raise ValueError(f"no picture is named {entry['pictures']}")
+        delay = round(float(entry.get("delay_ms", 0.0)) * 1e6)
+        items = []
+        for number, stamp in rising(self._stamps(entry, files), topic, self.refused):
+            read = partial(read_picture, files[number], topic, stamp, stamp + delay)
+            items.append(Item(stamp + delay, topic, read))
+
+        def frames(start_ns: int) -> Iterator[Message]:
+            for item in items:
+                if item.arrival_ns < start_ns:
+                    continue
+                try:
+                    yield item.read()
+                except FormError as error:
+                    self.refused[topic, f"file damaged: {error}"] += 1
+                except OSError:
+                    self.refused[topic, "file missing"] += 1
+
+        return frames, (items[0].arrival_ns, items[-1].arrival_ns)
+
+    def _stamps(self, entry: Entry, files: list[Path]) -> list[int | None]:
+        if "stamps" in entry:
+            file = self._file(entry["stamps"])
+            lines = file.read_text(errors="replace").split("\n")
+            while lines and not lines[-1].strip():
+                lines.pop()
+            if len(lines) != len(files):
+                raise ValueError(f"{entry['stamps']} has {len(lines)} stamps for {len(files)} pictures")
+            return [_stamp(file, number, text) for number, text in enumerate(lines, 1)]
+        if "names" in entry:
+            unit = UNITS.get(str(entry["names"]))
+            if unit is None:
+                raise ValueError(f"names = {entry['names']!r} is unknown; known: {', '.join(UNITS)}")
+            found = [_decimal(file.stem, unit) for file in files]
+            order = np.argsort(found, kind="stable")
+            files[:] = [files[k] for k in order]
+            return [found[k] for k in order]
+        period, begin = SECOND_NS / float(entry["rate_hz"]), int(entry["start_ns"])
+        return [begin + round(k * period) for k in range(len(files))]
+
+    def sound(self, topic: str, entry: Entry) -> tuple[Read, Span]:
+        """A sound file in chunks of 20 ms. Raises LogError."""
+        from fusion_pipeline.sensors.retry import SetupError
+        from fusion_pipeline.sensors.sound_reader import DamagedSoundError, SoundReader
+
+        file, begin = self._file(entry["sound"]), int(entry["start_ns"])
+        delay = round(float(entry.get("delay_ms", 0.0)) * 1e6)
+        try:
+            with SoundReader(file) as opened:
+                rate, length, promised = opened.rate_hz, opened.frames, opened.promised
+        except SetupError as error:
+            raise LogError(str(error)) from None
+        block = max(1, round(rate * CHUNK_S))
+        if length > promised:
+            self.findings.add("longer-than-header", topic, f"{length} samples, where its header says {promised}")
+
+        def end_of(samples: int) -> int:
+            return begin + samples * SECOND_NS // rate + delay
+
+        def chunks(start_ns: int) -> Iterator[Message]:
+            place = max(0, ((start_ns - begin - delay) * rate // SECOND_NS // block - 1) * block)
+            with SoundReader(file) as sound:
+                sound.seek(place)
+                while True:
+                    try:
+                        pcm = sound.read(block)
+                    except DamagedSoundError:
+                        self.refused[topic, "damaged sound"] += 1
+                        return
+                    if not len(pcm):
+                        break
+                    at = begin + place * SECOND_NS // rate
+                    place += len(pcm)
+                    yield AudioChunk(Header(topic, at, end_of(place), topic), rate, pcm)
+                if sound.clipped:
+                    self.findings.add("clipped-sound", topic, "samples beyond full scale (1.0)", sound.clipped)
+                if sound.not_finite:
+                    self.findings.add("broken-samples", topic, "not finite", sound.not_finite)
+            if place < max(length, promised):
+                self.refused[topic, "cut off"] += 1
+
+        return chunks, (end_of(min(block, length)), end_of(length))
+
+    def _file(self, name: Any) -> Path:
+        file = self.path.parent / str(name)
+        if not file.is_file():
+            what = "is no file" if file.exists() else "does not exist"
+            raise LogError(f"{file}, which {self.path} names, {what}")
+        return file
+
+
+def _whole(found: Any) -> Iterator[Message]:
+    if found is None or isinstance(found, Iterator):
+        yield from (scan for scan in found or () if scan is not None)
+    else:
+        yield found
+
+
+def _stamp(file: Path, number: int, text: str) -> int | None:
+    """Of a line; None for an empty one, whose picture has no stamp."""
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or int(text) > LAST_NS:
+        raise ValueError(f"{file}, line {number}: {text.strip()[:40]!r} is no time in ns since 1970")
+    return int(text)
+
+
+def _decimal(text: str, unit: int) -> int:
+    """A time in a file's name, exact to the last digit."""
+    whole, _, fraction = text.partition(".")
+    if not whole.isdigit() or (fraction and not fraction.isdigit()):
+        raise ValueError(f"the name {text!r} is no time")
+    value = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
+    if value > LAST_NS:
+        raise ValueError(f"the name {text!r} is no time in this unit")
+    return value
