@@ -60,6 +60,9 @@ KINDS: dict[str, FindingKind] = {
         "Two devices are mixed in one topic, or one scan is cut into pieces; tell them apart by address and port.",
     ),
     "empty-topic": FindingKind("warning", "A topic has no message.", "Was its driver running while this was recorded?"),
+    "nothing-to-read": FindingKind(
+        "error", "No topic of the recording is read.", "Convert its topics to types of docs/logs.md."
+    ),
     "unread-sensor": FindingKind(
         "warning", "A sensor's topic is of a type that is not read.", "Convert it to a type of docs/logs.md."
     ),

@@ -7,7 +7,6 @@ and the live table say the same words for the same fault.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,6 +55,26 @@ class StreamSummary:
         """Messages per second from the first to the last arrival."""
         span = self.last_ns - self.first_ns
         return (self.count - 1) * SECOND_NS / span if self.count > 1 and span > 0 else 0.0
+
+    def then(self, later: StreamSummary, count: int | None = None) -> StreamSummary:
+        """The totals of both; period, rate, median latency and drift of the later one.
+
+        `count`: of the later one's messages those that are new, by default all.
+        """
+        if not self.count:
+            return later if count is None else replace(later, count=count)
+        if not later.count:
+            return self
+        return replace(
+            later, count=self.count + (later.count if count is None else count), first_ns=self.first_ns,
+            gaps=(*self.gaps, *later.gaps)[-MOST_GAPS:], gap_count=self.gap_count + later.gap_count,
+            absent=self.absent + later.absent, backward=self.backward + later.backward,
+            repeated=self.repeated + later.repeated, unstamped=self.unstamped + later.unstamped,
+            jumps=self.jumps + later.jumps, largest_jump_ns=max(self.largest_jump_ns, later.largest_jump_ns),
+            future=self.future + later.future,
+            latency_ms=(later.latency_ms[0], max(self.latency_ms[1], later.latency_ms[1]),
+                        min(self.latency_ms[2], later.latency_ms[2])),
+        )  # fmt: skip
 
 
 def rate_hz(stamps: Stamps) -> float:
@@ -111,6 +130,26 @@ def summarise_stream(captures: Stamps, arrivals: Stamps) -> StreamSummary:
         future=int((in_ms < -5.0).sum()), drift_ppm=drift_ppm, drift_ms=drift_ms,
         latency_ms=(float(np.median(in_ms)), float(in_ms.max()), float(in_ms.min())),
     )  # fmt: skip
+
+
+def summarise_arrivals(arrivals: Stamps) -> StreamSummary:
+    """Evaluate a stream of which only the arrivals are known: (n,) nanoseconds in any order.
+
+    Silence after which what was missing comes in a burst is a delay, and no gap.
+    """
+    found = summarise_stream(arrivals, arrivals)
+    ordered = np.sort(arrivals)
+    gaps = tuple(gap for gap in gaps_of(arrivals) if not _made_up(ordered, gap, found.period_ns))
+    return replace(found, gaps=gaps[:MOST_GAPS], gap_count=len(gaps), backward=0, repeated=0)
+
+
+def _made_up(ordered: Stamps, gap: tuple[int, int], period_ns: int) -> bool:
+    """Whether at least half of what should have come in a gap comes at once after it."""
+    start, end = gap
+    missed = (end - start) / max(period_ns, 1) - 1
+    until = end + 2 * period_ns + (end - start) // 10
+    came = int(np.searchsorted(ordered, until, "right") - np.searchsorted(ordered, end, "left"))
+    return came - 1 - (until - end) / max(period_ns, 1) >= missed / 2
 
 
 def _steps(stamps: Stamps) -> NDArray[np.int64]:
@@ -186,119 +225,13 @@ class StreamStatistics:
             # One message beyond the window, for the step to it; it is counted with the next one.
             over, inside = self._summary(self._window + 1), self._summary(self._window)
             over = replace(over, unstamped=inside.unstamped, future=inside.future)
-            self._total = _joined(self._total, over, self._window)
+            self._total = self._total.then(over, self._window)
             del self._captures[: self._window], self._arrivals[: self._window]
 
     def summary(self) -> StreamSummary:
         """Of all messages so far."""
         recent = self._summary(len(self._captures))
-        return _joined(self._total, recent, recent.count) if self._total.count else recent
+        return self._total.then(recent)
 
     def _summary(self, count: int) -> StreamSummary:
         return summarise_stream(np.array(self._captures[:count], np.int64), np.array(self._arrivals[:count], np.int64))
-
-
-def _joined(total: StreamSummary, recent: StreamSummary, count: int) -> StreamSummary:
-    """Totals of both; rate, latency and drift of the recent one. `count`: messages of it that are new."""
-    if not total.count:
-        return replace(recent, count=count)
-    return replace(
-        recent, count=total.count + count, first_ns=total.first_ns,
-        gaps=(*total.gaps, *recent.gaps)[-MOST_GAPS:], gap_count=total.gap_count + recent.gap_count,
-        absent=total.absent + recent.absent, backward=total.backward + recent.backward,
-        repeated=total.repeated + recent.repeated, unstamped=total.unstamped + recent.unstamped,
-        jumps=total.jumps + recent.jumps, largest_jump_ns=max(total.largest_jump_ns, recent.largest_jump_ns),
-        future=total.future + recent.future,
-        latency_ms=(recent.latency_ms[0], max(total.latency_ms[1], recent.latency_ms[1]),
-                    min(total.latency_ms[2], recent.latency_ms[2])),
-    )  # fmt: skip
-
-
-def stream_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
-    """What is wrong with a sensor's stream, as (name of a kind in `findings.KINDS`, detail, how often).
-
-    `kind`: "lidar", "camera", "audio" or "ego"; others have no duty of coming regularly.
-    """
-    if kind not in MOST_HZ or not found.count:
-        return
-    if found.unstamped:
-        yield "unstamped", f"{found.unstamped} of {found.count} messages have no capture stamp", 1
-    if found.rate_hz > MOST_HZ[kind]:
-        yield "implausible-rate", f"{found.rate_hz:.0f} messages a second", 1
-    else:
-        yield from _gap_findings(kind, found)
-    if found.backward:
-        yield "backward-stamp", f"{found.backward} of {found.count} captures lie before the one before", 1
-    if found.repeated > (0 if kind in ("lidar", "camera", "audio") else found.count // 20):
-        yield "repeated-stamp", f"{found.repeated} of {found.count} captures are stamped as the one before", 1
-    if found.jumps:
-        yield "clock-jump", f"stamps leap ahead of the arrivals by up to {found.largest_jump_ns / SECOND_NS:.1f} s", 1
-    yield from _latency_findings(kind, found)
-
-
-MOST_HZ = {"lidar": 120.0, "camera": 1000.0, "audio": 1000.0, "ego": 5000.0}  # more is no sensor's rate
-OFFSET_MS = 5000.0  # median latency that no transport has
-LATE_MS = 1000.0
-
-
-def _gap_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
-    floor = 100 * MILLISECOND_NS if kind == "ego" else 0
-    gaps = [gap for gap in found.gaps if gap[1] - gap[0] > floor]
-    if gaps:
-        start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
-        count = found.gap_count if len(gaps) == len(found.gaps) else len(gaps)
-        often = f"{count} gaps, the longest of " if count > 1 else ""
-        usual = f"{found.period_ns / MILLISECOND_NS:.0f} ms"
-        yield "gap", f"{often}{(end - start) / SECOND_NS:.2f} s without a message, where one comes every {usual}", 1
-    share = found.absent / (found.count + found.absent)
-    if found.absent >= 3 and share >= 0.05:
-        yield "dropped", f"{found.absent} single messages, {share:.0%}, are missing at {found.rate_hz:.1f} Hz", 1
-    elif found.absent and share >= 0.01 and kind != "ego":
-        yield "irregular-rate", f"{found.absent} single messages are missing at {found.rate_hz:.1f} Hz", 1
-
-
-def _latency_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
-    median, most, least = found.latency_ms
-    if abs(median) > OFFSET_MS:
-        side = "before" if median > 0 else "after"
-        yield "clock-offset", f"stamps lie {_seconds(abs(median))} {side} the arrivals{_known_offset(median)}", 1
-        return
-    early = -500.0 if kind == "ego" else -50.0  # transforms are dated ahead by many programs
-    if least < early or (kind != "ego" and 20 * found.future > found.count):
-        yield "future-stamp", f"{found.future} of {found.count} stamps lie up to {-least:.0f} ms after the arrival", 1
-    if median > LATE_MS or most > OFFSET_MS:
-        yield "late-stream", f"messages come {median:.0f} ms after their capture, at most {_seconds(most)}", 1
-    if found.drift_ppm:
-        yield "clock-drift", f"{found.drift_ppm:+.0f} ppm, {abs(found.drift_ms):.0f} ms over the recording", 1
-
-
-def _seconds(milliseconds: float) -> str:
-    seconds = milliseconds / 1e3
-    days = seconds / 86_400
-    return f"{seconds:.1f} s" if days < 2 else f"{days:.0f} days" if days < 1000 else f"{days / 365.25:.1f} years"
-
-
-def _known_offset(milliseconds: float) -> str:
-    """A word for offsets that have a usual cause."""
-    seconds = abs(milliseconds) / 1e3
-    if abs(seconds - 37.0) < 0.6:
-        return " (37 s: TAI against UTC?)"
-    if abs(seconds - 18.0) < 0.6:
-        return " (18 s: GPS time against UTC?)"
-    if seconds > 300 and abs(seconds / 1800 - round(seconds / 1800)) * 1800 < 5 and seconds < 15 * 3600:
-        return " (whole hours: a time zone?)"
-    return " (a clock that counts from power-on?)" if milliseconds > 1e12 / 2 else ""
-
-
-def edge_findings(found: StreamSummary, start_ns: int, end_ns: int) -> Iterator[tuple[str, str, int]]:
-    """Whether a stream begins late or ends early in a recording whose sensors came from `start_ns` to `end_ns`."""
-    least = min(2 * SECOND_NS, (end_ns - start_ns) // 5)
-    bound = max(5 * found.period_ns, least, 1)
-    if found.first_ns - start_ns > bound:
-        yield (
-            "late-start",
-            f"its first message comes {(found.first_ns - start_ns) / SECOND_NS:.1f} s after the first",
-            1,
-        )
-    if end_ns - found.last_ns > bound:
-        yield "early-end", f"its last message comes {(end_ns - found.last_ns) / SECOND_NS:.1f} s before the end", 1

@@ -7,14 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
-from fusion_pipeline.stream_statistics import (
-    StreamStatistics,
-    StreamSummary,
-    edge_findings,
-    rate_hz,
-    stream_findings,
-    summarise_stream,
-)
+from fusion_pipeline.stream_findings import edge_findings, stream_findings
+from fusion_pipeline.stream_statistics import StreamStatistics, StreamSummary, rate_hz, summarise_stream
 
 START = 1_700_000_000 * SECOND_NS
 

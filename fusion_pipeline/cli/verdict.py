@@ -67,5 +67,17 @@ def as_table(found: Iterable[Finding], allowed: Collection[str] = ()) -> list[di
     ]  # fmt: skip
 
 
+def end_by(found: Iterable[Finding], allowed: Collection[str] = ()) -> None:
+    """End the command with exit code 3 where an error is among them that is not allowed."""
+    if wrong(found, allowed):
+        raise typer.Exit(UNSOUND)
+
+
+def rate_text(rate_hz: float, mean_hz: float) -> str:
+    """A rate, with the mean beside it where messages are missing: "10.0 Hz (8.0 on average)"."""
+    far = mean_hz > 0 and abs(rate_hz - mean_hz) > 0.05 * max(rate_hz, mean_hz)
+    return f"{rate_hz:.1f} Hz ({mean_hz:.1f} on average)" if far else f"{rate_hz:.1f} Hz"
+
+
 def _number(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count > 1 else ''}" if count else ""

@@ -15,9 +15,11 @@ from fusion_pipeline.findings import Finding, Findings
 from fusion_pipeline.logs.content import Content, content_findings, content_of, place_findings
 from fusion_pipeline.logs.reader import Log, open_log
 from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
-from fusion_pipeline.stream_statistics import StreamSummary, edge_findings, stream_findings, summarise_stream
+from fusion_pipeline.stream_findings import edge_findings, stream_findings
+from fusion_pipeline.stream_statistics import StreamSummary, summarise_stream
 
 PARTS = 160  # of a log's length, each with the greatest latency in it
+CUT_OFF = "cut off"  # a reason of readers, said once
 SENSORS = ("lidar", "camera", "audio", "ego")
 
 
@@ -139,11 +141,13 @@ def log_findings(log: Log) -> Findings:
     """What is known before a log is read through: its reader's findings, refusals, sensors without a place."""
     found = Findings()
     found.update(log.findings)
+    complete = bool(getattr(log, "complete", True))
     for (topic, reason), count in sorted(log.refused.items()):
-        found.add("refused", topic, reason, count)
+        if complete or reason != CUT_OFF:
+            found.add("refused", topic, reason, count)
     known = found.known()
-    if not getattr(log, "complete", True) and ("truncated", "") not in known:
-        found.add("truncated", "", "it has no index, or not all of it")
+    if not complete and ("truncated", "") not in known:
+        found.add("truncated", "", CUT_OFF if any(key[1] == CUT_OFF for key in log.refused) else "not all is readable")
     named = ("no-lens", "unknown-lens", "lens-size", "no-transform", "moving-mount", "no-calibration")
     placed = {topic for name, topic in known if name in named}
     for name, topic, detail in place_findings(log.topics, log.rig):

@@ -71,7 +71,7 @@ def test_a_card_is_read_from_the_index_and_from_a_cut_off_file(
     assert table["complete"]
     broken = tmp_path / "broken.mcap"
     broken.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
-    assert run(["log", "info", str(broken)]) == 0
+    assert run(["log", "info", str(broken)]) == 3
     assert "fusion log recover" in capsys.readouterr().out
 
 

@@ -13,7 +13,17 @@ import pytest
 # Lower layers know nothing of higher ones, and neighbours nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "clock", "findings", "geometry", "output_file"),
-    ("messages", "topics", "rig", "manifest", "operations", "results", "metrics", "stream_statistics"),
+    (
+        "messages",
+        "topics",
+        "rig",
+        "manifest",
+        "operations",
+        "results",
+        "metrics",
+        "stream_statistics",
+        "stream_findings",
+    ),
     ("sensors", "align", "encode", "detect", "track", "transport", "logs", "world"),
     ("trace",),
     ("node",),
@@ -31,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 ALLOWED = {
     ("clock", "arrays"), ("geometry", "arrays"),  # the ground floor's own cellar
+    ("stream_findings", "stream_statistics"),
     ("topics", "messages"), ("manifest", "operations"), ("results", "messages"),  # tables of what lies beside
     ("detect", "encode"),  # a manifest's stages are encoders and decoders in one chain
     ("sensors", "world"),  # simulated sensors
