@@ -107,6 +107,8 @@ def replay(
     if check is not None and out is None:
         out = folder / "sets.jsonl"
     if rig is None:
+        if not opened.rig.topics:
+            raise UserError(f"{log} does not say where its sensors sit; give a rig file with --rig")
         rig = folder / "rig.toml"
         rig.write_text(to_toml(_renamed_rig(opened.rig, new_name)), encoding="utf-8")
     graph = load_graph(

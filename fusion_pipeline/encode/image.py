@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import cv2
@@ -11,11 +10,8 @@ import numpy as np
 from fusion_pipeline.arrays import Bytes, Doubles, Floats
 from fusion_pipeline.messages import CameraFrame
 from fusion_pipeline.operations import ImageResize
+from fusion_pipeline.picture_file import PictureError, head_of, pixels
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the start-of-frame markers
-_END = {"jpeg": b"\xff\xd9", "png": b"IEND"}
-_TAIL = 4096  # some cameras pad after the end
 _INTERPOLATION_SHRINK, _INTERPOLATION_GROW = cv2.INTER_AREA, cv2.INTER_LINEAR
 
 
@@ -51,37 +47,14 @@ def decode(frame: CameraFrame) -> Bytes:
         return np.asarray(cv2.cvtColor(frame.data, cv2.COLOR_RGB2BGR), np.uint8)
     if frame.encoding == "mono8":
         return np.asarray(cv2.cvtColor(frame.data, cv2.COLOR_GRAY2BGR), np.uint8)
-    size = size_of(frame.data)
-    if size is None:
-        raise ImageError(f"not a {frame.encoding} picture")
-    if _END[frame.encoding] not in frame.data[-_TAIL:].tobytes():
-        raise ImageError(f"truncated {frame.encoding} picture")  # OpenCV would fill the rest with grey
-    if size != (frame.width_px, frame.height_px):
-        raise ImageError(f"picture is {size[0]} x {size[1]}, not {frame.width_px} x {frame.height_px}")
     try:
-        picture = cv2.imdecode(frame.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        picture = None
-    if picture is None or picture.shape[:2] != (frame.height_px, frame.width_px):
-        raise ImageError(f"damaged {frame.encoding} picture")
-    return np.asarray(picture, np.uint8)
-
-
-def size_of(data: Bytes) -> tuple[int, int] | None:
-    """(width, height) that the head of a JPEG or PNG file states; None where it is neither."""
-    head = data[: 1 << 20].tobytes()
-    if head.startswith(_PNG) and len(head) >= 24:
-        return struct.unpack(">II", head[16:24])
-    if not head.startswith(b"\xff\xd8"):
-        return None
-    at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        if marker in _JPEG_SIZES:
-            height, width = struct.unpack(">HH", head[at + 5 : at + 9])
-            return width, height
-        at += 1 if marker == 0xFF else 2 + length
-    return None
+        head = head_of(frame.data)
+        if (head.width_px, head.height_px) != (frame.width_px, frame.height_px):
+            size = f"{head.width_px} x {head.height_px}"
+            raise ImageError(f"picture is {size}, not {frame.width_px} x {frame.height_px}")
+        return pixels(frame.data)
+    except PictureError as error:
+        raise ImageError(str(error)) from None
 
 
 def fit_of(width: int, height: int, options: ImageResize) -> Fit:

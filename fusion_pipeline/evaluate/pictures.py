@@ -86,7 +86,11 @@ def _failure(item: Judged, missed: list[int], false: list[int]) -> Failure:
     points = np.zeros((0, 3), np.float32)
     if frame.scan is not None:
         points = np.asarray(VEHICLE_FROM_VELO.apply(read_scan(frame.scan, 0, 1).xyz_m), np.float32)
-    picture = cv2.imread(str(frame.picture)) if frame.picture is not None else None
+    picture = (
+        cv2.imread(str(frame.picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if frame.picture is not None
+        else None
+    )
     if picture is None:
         width, height = frame.calibration.size_px
         picture = np.zeros((height, width, 3), np.uint8)

@@ -18,7 +18,7 @@ from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.labels import Labels, labelled
-from fusion_pipeline.logs.pictures import picture_size
+from fusion_pipeline.logs.pictures import compressed_frame
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan
 from fusion_pipeline.rig import CameraMount, LidarMount, Rig
@@ -176,10 +176,8 @@ def _rings(azimuth: Floats) -> NDArray[np.uint16]:
 
 
 def read_picture(path: Path, topic: str, capture_ns: int, arrival_ns: int) -> CameraFrame:
-    """A PNG or JPEG file as it is. Raises FormError where it is neither."""
-    data = np.fromfile(path, np.uint8)
-    encoding, height, width = picture_size(data)
-    return CameraFrame(Header(topic, capture_ns, arrival_ns, topic), encoding, height, width, data)
+    """A PNG or JPEG file as it is. Raises FormError where it is neither, or cut off."""
+    return compressed_frame(Header(topic, capture_ns, arrival_ns, topic), np.fromfile(path, np.uint8))
 
 
 def frame_labels(lines: list[str], calibration: Calibration, stamp_ns: int, with_track: bool = False) -> Labels:

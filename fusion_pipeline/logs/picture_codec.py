@@ -11,6 +11,7 @@ import numpy as np
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import CameraFrame
 from fusion_pipeline.messages.camera import COMPRESSED
+from fusion_pipeline.picture_file import PictureError, pixels
 
 FORMS = ("raw", "jpeg", "png", "h264")
 KEY_EVERY = 10  # pictures; what is cut in between can be decoded from the next one on
@@ -85,17 +86,16 @@ def raw_picture(frame: CameraFrame) -> CameraFrame | None:
     """A compressed picture as bgr8, a raw one as it is; None where it cannot be decoded."""
     if frame.encoding not in COMPRESSED:
         return frame
-    import cv2
-
-    picture = cv2.imdecode(frame.data, cv2.IMREAD_COLOR)
-    if picture is None:
+    try:
+        picture = pixels(frame.data)
+    except PictureError:
         return None
     return replace(
         frame,
         encoding="bgr8",
         height_px=picture.shape[0],
         width_px=picture.shape[1],
-        data=np.asarray(picture, np.uint8),
+        data=picture,
     )
 
 

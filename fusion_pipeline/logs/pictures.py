@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
 from fusion_pipeline.arrays import Bytes
 from fusion_pipeline.logs.reader import FormError
 from fusion_pipeline.messages import CameraFrame, Header
+from fusion_pipeline.picture_file import MOST_PIXELS, PictureError, head_of, is_whole
 
 PLAIN = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "mono8": 1, "8UC1": 1, "rgba8": 4, "bgra8": 4, "8UC4": 4}
 GREY_16 = ("mono16", "16UC1")
@@ -16,7 +15,6 @@ BAYER = {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}  # OpenCV names
 YUV = {"yuv422": "UYVY", "uyvy": "UYVY", "yuv422_yuy2": "YUY2", "yuyv": "YUY2", "yuy2": "YUY2"}
 PLANES = {"nv12": "NV12", "nv21": "NV21"}
 DEPTHS = ("16UC1", "32FC1", "16SC1", "64FC1")  # one number of no colour per pixel
-MOST_PIXELS = 1 << 28
 
 
 def raw_frame(
@@ -88,46 +86,14 @@ def depth_of(topic: str, encoding: str) -> str:
 def compressed_frame(header: Header, data: Bytes) -> CameraFrame:
     """A JPEG or PNG file's bytes (n,) as they are, its size read from its head. Raises FormError."""
     encoding, height, width = picture_size(data)
-    if not whole(data):
-        raise FormError(f"damaged {encoding} picture")
+    if not is_whole(data):
+        raise FormError(f"truncated {encoding} picture")
     return CameraFrame(header, encoding, height, width, data)
 
 
 def picture_size(data: Bytes) -> tuple[str, int, int]:
     """ "jpeg" or "png", height and width of a picture's file (n,). Raises FormError for anything else."""
-    head = data[:24].tobytes()
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 24:
-        width, height = struct.unpack(">II", head[16:24])
-        found = "png", height, width
-    elif head[:2] == b"\xff\xd8":
-        found = "jpeg", *_jpeg_size(data)
-    else:
-        raise FormError("neither a PNG nor a JPEG picture")
-    if not 0 < found[1] * found[2] <= MOST_PIXELS:
-        raise FormError("picture of no size")
-    return found
-
-
-def whole(data: Bytes) -> bool:
-    """Whether a PNG or JPEG file (n,) has its end; told by its last bytes, without decoding it."""
-    mark = b"IEND" if data[:1].tobytes() == b"\x89" else b"\xff\xd9"
-    # Some cameras fill their buffers up with zeros.
-    return mark in data[-64:].tobytes() or mark in data.tobytes().rstrip(b"\0")[-64:]
-
-
-def _jpeg_size(data: Bytes) -> tuple[int, int]:
-    """Height and width from the frame header (ITU-T T.81, B.2.2)."""
-    at, size = 2, len(data)
-    while at + 9 < size:
-        if data[at] != 0xFF:
-            break
-        kind = int(data[at + 1])
-        if kind == 0xFF:  # fill bytes
-            at += 1
-            continue
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            return int(data[at + 5]) << 8 | int(data[at + 6]), int(data[at + 7]) << 8 | int(data[at + 8])
-        if kind == 0xDA:
-            break
-        at += 2 if 0xD0 <= kind <= 0xD9 or kind == 1 else 2 + (int(data[at + 2]) << 8 | int(data[at + 3]))
-    raise FormError("damaged jpeg picture")
+    try:
+        return head_of(data)
+    except PictureError as error:
+        raise FormError(str(error)) from None

@@ -94,7 +94,7 @@ def compressed_of(message: Any, topic: str, arrival_ns: int) -> CameraFrame:
     except FormError:
         import cv2
 
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
         if picture is None:
             raise FormError(f"damaged {str(message.format)[:30] or 'compressed'} picture") from None
         return CameraFrame(header, "bgr8", picture.shape[0], picture.shape[1], np.asarray(picture, np.uint8))

@@ -18,10 +18,11 @@ import numpy as np
 from fusion_pipeline.arrays import Bytes
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, now_ns
 from fusion_pipeline.messages import CameraFrame, Header
+from fusion_pipeline.picture_file import PictureError, head_of, pixels
 from fusion_pipeline.sensors.retry import POLL_S, DriverError, Patience, Report, SetupError, keep_reading
 from fusion_pipeline.sensors.timeline import Timeline
 
-ENCODED = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
+ENCODED = (".jpg", ".jpeg", ".png")
 PICTURES = (*ENCODED, ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 FOLDER_HZ = 10.0
 OPEN_MS, READ_MS = 4000, 3000  # a network stream that gives nothing for so long has failed
@@ -173,6 +174,7 @@ class Camera:
         timeline, shown = None, 0
         while not stop.is_set():
             capture = cv2.VideoCapture(self.config.source, cv2.CAP_FFMPEG)
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # stored pixels, as of pictures
             try:
                 rate_hz = self.config.rate_hz or capture.get(cv2.CAP_PROP_FPS) or FOLDER_HZ
                 timeline = timeline or Timeline(self.config.real_time)
@@ -221,15 +223,21 @@ class Camera:
         try:
             data = np.fromfile(path, np.uint8)
         except OSError:
-            data = np.zeros(0, np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-        if pixels is None:
+            self.counts["refused: picture that cannot be read"] += 1
+            return None
+        if path.suffix.lower() in ENCODED:  # by its name; what it is its first bytes say
+            try:
+                head = head_of(data)
+                pixels(data)
+            except PictureError as error:
+                self.counts[f"refused: {error}"] += 1
+                return None
+            return CameraFrame(self._header(capture_ns, arrival_ns), *head, data)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+        if picture is None:
             self.counts["refused: damaged picture"] += 1
             return None
-        if encoding := ENCODED.get(path.suffix.lower()):
-            height, width = pixels.shape[:2]
-            return CameraFrame(self._header(capture_ns, arrival_ns), encoding, height, width, data)
-        return self._frame(np.asarray(pixels, np.uint8), capture_ns, arrival_ns)
+        return self._frame(np.asarray(picture, np.uint8), capture_ns, arrival_ns)
 
     def _frame(self, pixels: Bytes, capture_ns: int, arrival_ns: int) -> CameraFrame:
         if pixels.ndim == 2:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_pipeline.encode.image import ImageError, decode, fit_of, prepare, size_of
+from fusion_pipeline.encode.image import ImageError, decode, fit_of, prepare
 from fusion_pipeline.messages import CameraFrame, Header
 from fusion_pipeline.operations import FITS, ImageResize
+from fusion_pipeline.picture_file import head_of
 
 HEADER = Header("camera/front", 0, 0)
 
@@ -41,11 +42,11 @@ def test_raw_and_packed_pictures_are_the_same_pixels() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_damaged_file_is_refused_by_name(suffix: str) -> None:
     whole = packed(suffix)
-    assert size_of(whole.data) == (64, 48)
+    assert head_of(whole.data) == (whole.encoding, 48, 64)
     cut = CameraFrame(HEADER, whole.encoding, 48, 64, whole.data[: len(whole.data) // 2])
     with pytest.raises(ImageError, match="truncated"):
         decode(cut)
-    with pytest.raises(ImageError, match="not a"):
+    with pytest.raises(ImageError, match="neither"):
         decode(CameraFrame(HEADER, whole.encoding, 48, 64, np.zeros(100, np.uint8)))
     with pytest.raises(ImageError, match="64 x 48, not 10 x 10"):
         decode(CameraFrame(HEADER, whole.encoding, 10, 10, whole.data))

@@ -12,7 +12,7 @@ import pytest
 
 # Lower layers know nothing of higher ones, and neighbours nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "clock", "findings", "geometry", "output_file"),
+    ("arrays", "clock", "findings", "geometry", "output_file", "picture_file"),
     (
         "messages",
         "topics",
@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 ALLOWED = {
-    ("clock", "arrays"), ("geometry", "arrays"),  # the ground floor's own cellar
+    ("clock", "arrays"), ("geometry", "arrays"), ("picture_file", "arrays"),  # the ground floor's own cellar
     ("stream_findings", "stream_statistics"),
     ("topics", "messages"), ("manifest", "operations"), ("results", "messages"),  # tables of what lies beside
     ("detect", "encode"),  # a manifest's stages are encoders and decoders in one chain

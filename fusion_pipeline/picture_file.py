@@ -1,0 +1,142 @@
+"""JPEG and PNG files: what they are, whether they are whole, and their pixels. One rule for every reader.
+
+Pixels are those that are stored: the orientation that EXIF asks viewers to apply is left alone, because intrinsics,
+boxes and what a device streams belong to the stored ones. Formats: ITU-T T.81 (JPEG), ISO/IEC 15948 (PNG).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+
+import numpy as np
+
+from fusion_pipeline.arrays import Bytes
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 1 << 28
+HEAD_BYTES = 1 << 16  # in which the size of nearly every file lies
+SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame
+READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # of these the ones that image libraries decode: not lossless, not hierarchical
+ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+# A marker within entropy-coded data: 0xFF before anything but a stuffed 0, a restart or another 0xFF.
+_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+
+
+class PictureError(ValueError):
+    """Bytes that are no picture that can be read; short enough for a refusal count."""
+
+
+class Head(NamedTuple):
+    """What the first bytes of a picture's file say."""
+
+    encoding: str  # "jpeg" or "png"
+    height_px: int
+    width_px: int
+
+
+def head_of(data: Bytes) -> Head:
+    """Form and size of a picture's file (n,). Raises PictureError for anything but a PNG or JPEG that can be read."""
+    start = data[:HEAD_BYTES].tobytes()
+    if start.startswith(PNG_SIGNATURE) and len(start) >= 26:
+        width, height = struct.unpack(">II", start[16:24])
+        found = Head("png", height, width)
+    elif start.startswith(b"\xff\xd8"):
+        # Colour profiles and previews may be longer than the head.
+        found = _jpeg_head(start) or _jpeg_head(data.tobytes()) or Head("jpeg", 0, -1)
+        if found.width_px < 0:
+            raise PictureError("damaged jpeg picture")
+    else:
+        raise PictureError("neither a PNG nor a JPEG picture")
+    if not 0 < found.height_px * found.width_px <= MOST_PIXELS:
+        raise PictureError("picture of no size")
+    return found
+
+
+def is_whole(data: Bytes) -> bool:
+    """Whether a PNG or JPEG file (n,) has its end, whatever lies behind it: zeros, metadata, a second picture."""
+    if data[:1].tobytes() == b"\x89":
+        return b"IEND" in data[-16:].tobytes() or _png_ends(data.tobytes())
+    if data[-2:].tobytes() == b"\xff\xd9":
+        return True
+    return _jpeg_ends(data.tobytes())
+
+
+def pixels(data: Bytes) -> Bytes:
+    """(height, width, 3) in the order B, G, R: grey, palettes, CMYK and 16 bits brought to it, alpha left out.
+
+    Raises PictureError for what is damaged, cut off or no picture.
+    """
+    import cv2
+
+    head = head_of(data)
+    if not is_whole(data):
+        raise PictureError(f"truncated {head.encoding} picture")  # OpenCV would fill the rest with grey
+    try:
+        found = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        found = None
+    if found is None or found.shape[:2] != (head.height_px, head.width_px):
+        raise PictureError(f"damaged {head.encoding} picture")
+    return np.asarray(found, np.uint8)
+
+
+def _jpeg_head(data: bytes) -> Head | None:
+    """From the frame header; None where it does not lie in `data`."""
+    at = 2
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        kind = data[at + 1]
+        if kind == 0xFF:  # a fill byte
+            at += 1
+        elif kind in SIZES:
+            bits, height, width = struct.unpack_from(">BHH", data, at + 4)
+            if kind not in READ:
+                raise PictureError("lossless or hierarchical jpeg picture, which is not read")
+            if bits != 8:
+                raise PictureError(f"jpeg picture of {bits} bits, which is not read")
+            return Head("jpeg", height, width)
+        elif kind == 0xDA:
+            return None
+        elif kind in ALONE:
+            at += 2
+        else:
+            at += 2 + max(2, data[at + 2] << 8 | data[at + 3])
+    return None
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the end of the first picture lies in `data`: from marker to marker, over all of its scans."""
+    at = 2
+    while at + 2 <= len(data):
+        if data[at] != 0xFF:
+            return False
+        kind = data[at + 1]
+        if kind == 0xFF:
+            at += 1
+        elif kind == 0xD9:
+            return True
+        elif kind in ALONE:
+            at += 2
+        elif at + 4 > len(data):
+            return False
+        else:
+            at += 2 + max(2, data[at + 2] << 8 | data[at + 3])
+            if kind == 0xDA:
+                found = _NEXT_MARKER.search(data, at)
+                if found is None:
+                    return False
+                at = found.end() - 2
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + length
+    return False
