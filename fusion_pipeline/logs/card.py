@@ -19,11 +19,11 @@ from fusion_pipeline.findings import Finding, Findings
 from fusion_pipeline.logs.files import FileLog
 from fusion_pipeline.logs.mcap_decode import Names
 from fusion_pipeline.logs.mcap_messages import last_of
-from fusion_pipeline.logs.mcap_places import DamagedError, McapFile
+from fusion_pipeline.logs.mcap_places import DamagedError, McapFile, is_mcap
 from fusion_pipeline.logs.mcap_summary import Summary, arrivals, summary
 from fusion_pipeline.logs.reader import Log, LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
-from fusion_pipeline.logs.split_log import is_split
+from fusion_pipeline.logs.split_log import is_split, mcap_files
 from fusion_pipeline.logs.survey import log_findings
 from fusion_pipeline.stream_findings import MOST_HZ, edge_findings, stream_findings
 from fusion_pipeline.stream_statistics import StreamSummary, summarise_arrivals
@@ -70,10 +70,10 @@ class Card:
 
 def card(path: Path) -> Card:
     """The card of any log. Raises LogError."""
-    if path.suffix == ".mcap" and path.is_file():
+    if is_mcap(path):
         return _with_findings(_mcap(path))
     if is_split(path):
-        return _with_findings(_together(path, [_mcap(file) for file in sorted(path.glob("*.mcap"))]))
+        return _with_findings(_together(path, [_mcap(file) for file in mcap_files(path)]))
     log = open_log(path)
     size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
     times: dict[str, Array] = {}

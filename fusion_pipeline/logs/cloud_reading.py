@@ -69,7 +69,8 @@ class PointTime:
         if origin:
             exact -= origin / self.unit_ns
         exact *= self.unit_ns
-        return np.rint(np.nan_to_num(exact, posinf=0.0, neginf=0.0)).astype(np.int64)
+        with np.errstate(invalid="ignore"):  # what is beyond 64 bits becomes a time that no point can have
+            return np.rint(np.nan_to_num(exact, posinf=0.0, neginf=0.0)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.foxglove_form import POINT, Beside, Sensed
+from fusion_pipeline.logs.foxglove_json import split_json
 from fusion_pipeline.logs.pictures import compressed_frame, raw_frame
 from fusion_pipeline.logs.points import Field, columns, scan
 from fusion_pipeline.logs.reader import FormError
@@ -23,6 +24,7 @@ from fusion_pipeline.messages.camera import CHANNELS, COMPRESSED
 from fusion_pipeline.messages.ego import unmeasured
 
 PREFIX = "foxglove."
+ENCODINGS = ("protobuf", "json")  # in which Foxglove's messages are read
 KINDS = {
     "foxglove.PointCloud": "lidar", "foxglove.CompressedImage": "camera", "foxglove.RawImage": "camera",
     "foxglove.CompressedVideo": "camera", "foxglove.RawAudio": "audio", "foxglove.Odometry": "ego",
@@ -32,6 +34,7 @@ _NUMBERS = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4", 7: "f4", 8: "f
 _WHOLE = np.dtype([("xyz", "V12"), ("intensity", "<f4"), ("ring", "<u2"), ("offset_ns", "<i4")])  # POINT, in one piece
 _OURS = [(name, offset) for name, (_, offset) in ((n, POINT.fields[n][:2]) for n in POINT.names or ())]  # type: ignore[index]
 _COLUMNS = ("xyz", "intensity", "ring", "offset_ns")
+MOST_FIELDS = 10_000  # of a message, those within its fields not counted; Foxglove's have 20 and a few points' fields
 BLOCK = 4096  # points: 90 kB, which a core keeps near
 Video = Callable[[str, bytes], Bytes]  # topic and packet to (H, W, 3) BGR
 
@@ -58,11 +61,13 @@ def split(body: memoryview, number: int) -> tuple[bytes, memoryview]:
     Raises FormError where the message's lengths do not fit.
     """
     at, size, rest, data = 0, len(body), b"", memoryview(b"")
-    begin = 0
+    begin = fields = 0
     while at < size:
         start = at
         tag, at = _varint(body, at)
-        kind = tag & 7
+        kind, fields = tag & 7, fields + 1
+        if tag < 8 or fields > MOST_FIELDS:  # number 0 is illegal
+            raise FormError("damaged message" if tag < 8 else f"message of more than {MOST_FIELDS} fields")
         if kind == 2:
             length, at = _varint(body, at)
             at += length
@@ -90,21 +95,27 @@ def _varint(body: memoryview, at: int) -> tuple[int, int]:
     raise FormError("damaged message")
 
 
-def split_data(name: str, body: memoryview) -> tuple[bytes, memoryview]:
-    """A message of a schema without its field `data`, and that field's bytes, not copied. Raises FormError."""
+def parsed(name: str, body: memoryview, encoding: str = "protobuf") -> tuple[Any, memoryview]:
+    """A Foxglove message of the schema `name`, in an encoding of ENCODINGS, without its field `data`, and that field's
+    bytes; those of protobuf are not copied. Raises FormError, and protobuf's DecodeError where bytes are wrong.
+    """
+    if encoding == "json":
+        found, data = split_json(message_class(name), body)
+        return found, memoryview(data)
     number = _data_field(name)
-    return split(body, number) if number else (bytes(body), memoryview(b""))
+    rest, view = split(body, number) if number else (bytes(body), memoryview(b""))
+    return message_class(name).FromString(rest), view
 
 
 def decoded(name: str, body: memoryview, topic: str, notes: Mapping[tuple[str, int], Beside], arrival_ns: int,
-            video: Video, clouds: Clouds | None = None, ours: str = "") -> Sensed:  # fmt: skip
+            video: Video, clouds: Clouds | None = None, ours: str = "", encoding: str = "protobuf"
+            ) -> Sensed:  # fmt: skip
     """A message of a schema in KINDS as ours. Raises FormError, and other errors where bytes are wrong.
 
     `notes` have what lies beside messages of our own logs, by topic and capture time. `clouds` know how point clouds
     are read, by our name of the topic, `ours`.
     """
-    rest, data = split_data(name, body)
-    found = message_class(name).FromString(rest)
+    found, data = parsed(name, body, encoding)
     capture = found.timestamp.seconds * SECOND_NS + found.timestamp.nanos
     note = notes.get((topic, capture))
     if not capture and clouds is not None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.foxglove_form import BESIDE, Beside
-from fusion_pipeline.logs.foxglove_read import KINDS, decoded
+from fusion_pipeline.logs.foxglove_read import ENCODINGS, KINDS, decoded
 from fusion_pipeline.logs.json_form import found_from_json, health_from_json
-from fusion_pipeline.logs.mcap_places import Channel, Stored
+from fusion_pipeline.logs.mcap_places import ZSTD_MAGIC, Channel, Stored, inflate_zstd
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.logs.ros_topics import AUDIO_INFO, EGO_OF_TF, TEXT, RosDecoder, names_of, unique_names
 from fusion_pipeline.logs.video_decoder import VideoDecoder
@@ -19,6 +19,8 @@ from fusion_pipeline.messages import Detections, Message, Tracks
 RESULTS = ("fusion.detections", "fusion.tracks", "fusion.health")
 MAX_WAITING = 1024  # notes beside messages that never came
 ROS = ("cdr", "ros1")  # encodings of messages
+# Definitions with all that they are made of have 300 lines at most; rosbags takes some ms for each line.
+LARGEST_DEFINITION, MOST_LINES, MOST_LEARNED = 1 << 18, 4000, 4000  # bytes, lines, lines without comments of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,15 @@ class Names:
         """Of a file's channels, those with messages; where it does not count them, all."""
         used = {key: c for key, c in channels.items() if counts.get(key) or not counts}
         ros = {key: c for key, c in used.items() if c.encoding in ROS}
-        ours = names_of({c.topic: _long(c.schema) for c in ros.values()})
+        apart = topics_apart(ros)
+        ours = names_of({apart[key]: _long(c.schema) for key, c in ros.items()})
         pairs = {key: (KINDS[c.schema], c.topic) for key, c in used.items()
-                 if c.encoding == "protobuf" and c.schema in KINDS}  # fmt: skip
-        pairs |= {key: (ours[c.topic].partition("/")[0], c.topic) for key, c in ros.items()
-                  if ours.get(c.topic, EGO_OF_TF) != EGO_OF_TF}  # fmt: skip
+                 if c.encoding in ENCODINGS and c.schema in KINDS}  # fmt: skip
+        pairs |= {key: (ours[topic].partition("/")[0], channels[key].topic) for key, topic in apart.items()
+                  if ours.get(topic, EGO_OF_TF) != EGO_OF_TF}  # fmt: skip
         names = unique_names(list(pairs.values()))
         sensors = {key: names[pair] for key, pair in pairs.items()}
-        sensors |= {key: EGO_OF_TF for key, c in ros.items() if ours.get(c.topic) == EGO_OF_TF}
+        sensors |= {key: EGO_OF_TF for key, topic in apart.items() if ours.get(topic) == EGO_OF_TF}
         results = {key: c.topic for key, c in used.items() if c.encoding == "json" and c.schema in RESULTS}
         helpers = {key for key, c in used.items() if c.topic == BESIDE}
         helpers |= {key for key, c in ros.items() if _long(c.schema) in (AUDIO_INFO, TEXT)}
@@ -49,8 +52,21 @@ class Names:
 
     def without(self, topics: Collection[str], channels: Mapping[int, Channel]) -> Names:
         """The same but for the sensors of `topics`."""
-        sensors = {key: name for key, name in self.sensors.items() if channels[key].topic not in topics}
+        apart = topics_apart(channels)
+        sensors = {key: name for key, name in self.sensors.items() if apart[key] not in topics}
         return Names(sensors, self.results, self.helpers)
+
+
+def topics_apart(channels: Mapping[int, Channel]) -> dict[int, str]:
+    """Topics by channel; where messages of several types lie on one topic, those of all but the first bear the type's
+    name too, so that each is read by its own.
+    """
+    first: dict[str, str] = {}
+    found = {}
+    for key, channel in channels.items():
+        same = first.setdefault(channel.topic, channel.schema) == channel.schema
+        found[key] = channel.topic if same else f"{channel.topic} ({channel.schema.replace('/', '.')})"
+    return found
 
 
 class Decoder:
@@ -63,7 +79,8 @@ class Decoder:
         self._notes: dict[tuple[str, int], Beside] = {}
         self._video = VideoDecoder()
         self._types: RosTypes | None = None
-        ours = {channels[key].topic: name for key, name in names.sensors.items() if channels[key].encoding in ROS}
+        self._topics = topics_apart({key: c for key, c in channels.items() if c.encoding in ROS})
+        ours = {self._topics[key]: name for key, name in names.sensors.items() if key in self._topics}
         self._clouds = clouds
         self._ros = RosDecoder(ours, hints, clouds)
 
@@ -74,17 +91,20 @@ class Decoder:
         if channel.topic == BESIDE:
             self._note(bytes(stored.data))
         elif key in self._names.results:
-            yield _result(channel, bytes(stored.data), stored.log_ns)
-        elif channel.encoding == "protobuf":
+            try:
+                yield _result(channel, bytes(stored.data), stored.log_ns)
+            except (ValueError, KeyError, TypeError, IndexError):
+                raise FormError("damaged message") from None
+        elif channel.encoding in ENCODINGS:
             found = decoded(channel.schema, stored.data, channel.topic, self._notes, stored.log_ns, self._video,
-                            self._clouds, self._names.sensors[key])  # fmt: skip
+                            self._clouds, self._names.sensors[key], channel.encoding)  # fmt: skip
             self._notes.pop((channel.topic, found.header.capture_ns), None)
             yield _named(found, self._names.sensors[key])
         elif channel.encoding in ROS:
             if self._types is None:
                 self._types = RosTypes()
             message = self._types.read(channel, stored.data)
-            yield from self._ros.decode(channel.topic, _long(channel.schema), message, stored.log_ns)
+            yield from self._ros.decode(self._topics[key], _long(channel.schema), message, stored.log_ns)
 
     def finish(self) -> Iterator[Message]:
         """What the end cuts short."""
@@ -115,6 +135,7 @@ class RosTypes:
             raise LogError("the log holds ROS messages; pip install 'fusion-pipeline[logs]' reads them") from None
         self._usual = {"cdr": get_typestore(Stores.ROS2_HUMBLE), "ros1": get_typestore(Stores.ROS1_NOETIC)}
         self._known: dict[tuple[str, str, bytes], Any] = {}
+        self._learned = 0  # lines of definitions
 
     def read(self, channel: Channel, data: memoryview | bytes) -> Any:
         """A message as an object with the fields of its definition. Raises FormError, and others for wrong bytes."""
@@ -123,7 +144,13 @@ class RosTypes:
         store = self._known.get(key)
         if store is None:
             store = self._known[key] = self._learn(channel, kind)
-        return (store.deserialize_cdr if channel.encoding == "cdr" else store.deserialize_ros1)(bytes(data), kind)
+        if isinstance(store, FormError):
+            raise FormError(*store.args)
+        raw = bytes(data)
+        if channel.encoding != "cdr":
+            return store.deserialize_ros1(raw, kind)
+        # No CDR message begins so: its recorder compressed each message (rosbag2's compression_mode MESSAGE).
+        return store.deserialize_cdr(inflate_zstd(raw) if raw[:4] == ZSTD_MAGIC else raw, kind)
 
     @staticmethod
     def long(schema: str) -> str:
@@ -141,23 +168,28 @@ class RosTypes:
         return bool(one == other)
 
     def _learn(self, channel: Channel, kind: str) -> Any:
+        """What reads messages of a channel's type: a typestore, or the reason why there is none."""
         from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-        text = channel.schema_text.decode(errors="replace")
+        usual = self._usual[channel.encoding]
         idl = channel.schema_encoding.endswith("idl")
+        lines = channel.schema_text.count(b";" if idl else b"\n")
+        if len(channel.schema_text) > LARGEST_DEFINITION or lines > MOST_LINES:
+            return FormError(f"definition of {lines} lines")
+        text = channel.schema_text.decode(errors="replace")
+        fields = sum(bool(line.partition("#")[0].strip()) for line in text.splitlines())
+        self._learned += fields
+        if not fields:
+            return usual if kind in usual.types else FormError(f"messages of the unknown type {channel.schema[:60]}")
+        if self._learned > MOST_LEARNED:
+            return FormError(f"definitions of more than {MOST_LEARNED} lines together")
+        own = get_typestore(Stores.EMPTY)
         try:
-            if not text.strip():
-                raise FormError("no definition")
-            made = get_types_from_idl(text) if idl else get_types_from_msg(text, kind)
-            own = get_typestore(Stores.EMPTY)
-            own.register(made)
+            own.register(get_types_from_idl(text) if idl else get_types_from_msg(text, kind))
             own.get_msgdef(kind)  # says now whether a type that it is made of is missing
-            return own
-        except Exception:  # a definition is wrong in as many ways as there are rules
-            usual = self._usual[channel.encoding]
-            if kind not in usual.types:
-                raise FormError(f"messages of the unknown type {channel.schema[:60]}") from None
-            return usual
+        except Exception:  # rosbags refuses a definition by as many errors as there are rules
+            return usual if kind in usual.types else FormError(f"messages of the unknown type {channel.schema[:60]}")
+        return own
 
 
 def _long(schema: str) -> str:

@@ -14,9 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from fusion_pipeline.logs.checksum import crc32
+from fusion_pipeline.logs.compressed_file import is_compressed, uncompressed
 from fusion_pipeline.logs.reader import LogError
 
 MAGIC = b"\x89MCAP0\r\n"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+SUFFIXES = (".mcap", ".mcap.active")  # the second while some recorders are at work
 SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = 3, 4, 5, 6, 7, 8
 FOOTER, ATTACHMENT, STATISTICS, METADATA, DATA_END = 2, 9, 11, 12, 15
 HEAD = 9  # bytes before a record's content: its kind and its length
@@ -68,14 +71,23 @@ class Place:
     index: tuple[int, int] = (0, 0)  # where its message indexes lie: offset, length
 
 
+def is_mcap(path: Path) -> bool:
+    """Whether a path is a file with an MCAP file's name, or with that of a compressed one (.mcap.zstd and the like)."""
+    return (path.name.lower().endswith(SUFFIXES) and path.is_file()) or is_compressed(path, *SUFFIXES)
+
+
 class McapFile:
-    """A file to read from at any place. Use it in a `with` block, or close it."""
+    """A file to read from at any place. Use it in a `with` block, or close it.
+
+    One that is compressed as a whole is decompressed first; as long as one of these is open it is not done again.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises LogError where the file cannot be read or does not begin as an MCAP file."""
         self.path = path
+        self.packed = uncompressed(path) if is_compressed(path, *SUFFIXES) else None
         try:
-            self._file = path.open("rb", buffering=0)
+            self._file = (self.packed.path if self.packed is not None else path).open("rb", buffering=0)
         except OSError as error:
             raise LogError(f"cannot read {path}: {error.strerror}") from None
         self.size = os.fstat(self._file.fileno()).st_size
@@ -163,12 +175,18 @@ def _inflate(compression: str, data: memoryview, size: int) -> memoryview | byte
     return inflate_zstd(data, size)
 
 
-def inflate_zstd(data: memoryview, size: int) -> bytes:
-    """A zstd frame that holds `size` bytes. Raises DamagedError."""
+def inflate_zstd(data: memoryview | bytes, size: int | None = None) -> bytes:
+    """The content of a zstd frame, of `size` bytes where that is known. Raises DamagedError."""
     import zstandard
 
     try:
-        if zstandard.get_frame_parameters(data).content_size not in (size, zstandard.CONTENTSIZE_UNKNOWN):
+        claimed = zstandard.get_frame_parameters(data).content_size
+        if size is None:
+            unknown = claimed == zstandard.CONTENTSIZE_UNKNOWN
+            size = min((len(data) + 64) * MOST_SQUEEZED["zstd"], LARGEST_CHUNK) if unknown else claimed
+            if size > min(LARGEST_CHUNK, (len(data) + 64) * MOST_SQUEEZED["zstd"]):
+                raise DamagedError("damaged message")
+        elif claimed not in (size, zstandard.CONTENTSIZE_UNKNOWN):
             raise DamagedError("damaged chunk")
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if size else b""
     except zstandard.ZstdError as error:

@@ -12,8 +12,9 @@ import numpy as np
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.cloud_reading import Clouds
+from fusion_pipeline.logs.damage import is_damage, lacking_field
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes
+from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes, topics_apart
 from fusion_pipeline.logs.mcap_messages import in_order
 from fusion_pipeline.logs.mcap_places import McapFile
 from fusion_pipeline.logs.mcap_rig import look_into
@@ -40,6 +41,7 @@ class McapLog:
         self.findings = Findings()
         self._clouds = Clouds(self.findings)
         with McapFile(path) as file:
+            self._packed = file.packed  # kept, so that a compressed file is decompressed once
             self.summary = summary(file)
             self.complete = self.summary.complete
             self._names = Names.of(self.summary.channels, self.summary.counts)
@@ -86,9 +88,13 @@ class McapLog:
                 except FormError as error:
                     if stored.log_ns >= low:
                         self.refused[self._name(stored.channel), str(error)] += 1
-                except LogError:
-                    raise
-                except Exception:  # bytes of a damaged file fail in as many ways as there are decoders
+                except AttributeError as error:
+                    if not (field := lacking_field(error)):
+                        raise
+                    self.refused[self._name(stored.channel), f"message without {field}"] += 1
+                except Exception as error:
+                    if isinstance(error, LogError) or not is_damage(error):
+                        raise
                     self.refused[self._name(stored.channel), "damaged message"] += 1
             yield from decoder.finish()
         self.missing = {
@@ -129,7 +135,8 @@ class McapLog:
         for topic, why in heads.no_camera.items():
             self.findings.add("unread-topic", topic, why)
         self._names = self._names.without(heads.no_camera, channels)
-        names = {channels[key].topic: name for key, name in self._names.sensors.items()}
+        apart = topics_apart(channels)
+        names = {apart[key]: name for key, name in self._names.sensors.items()}
         return heads.rig(self.path.stem, names, self.findings)
 
 

@@ -23,6 +23,14 @@ FOOTER_BYTES = HEAD + 20 + len(MAGIC)
 
 def summary(file: McapFile) -> Summary:
     """Of a file with an index what that says; of another what lies in it as far as it can be read."""
+    found = _summary(file)
+    if file.packed is not None and file.packed.damage and found.complete:
+        found.lost[f"compressed file, {file.packed.damage}"] += 1
+        found.complete = False
+    return found
+
+
+def _summary(file: McapFile) -> Summary:
     footer = _footer(file)
     if footer is None:
         return walked(file, whole=False)

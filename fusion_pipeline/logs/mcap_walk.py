@@ -157,7 +157,8 @@ class _Walk(Builder):
 
     def _end_run(self) -> None:
         if self._run[3]:
-            self.places.append(Place(*self._run, None, True))
+            first, last, offset, length = self._run
+            self.places.append(Place(first, last, offset, length, None, True))
         self._run = [0, 0, 0, 0]
 
 

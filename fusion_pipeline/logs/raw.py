@@ -91,6 +91,7 @@ class RawReader:
         self.offset = 0
         with McapFile(path) as file:
             self.size = file.size
+            self._packed = file.packed  # kept, so that a compressed file is decompressed once
 
     def __iter__(self) -> Iterator[Raw]:
         """Messages; those of damaged chunks are left out and counted."""

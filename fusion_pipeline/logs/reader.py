@@ -75,13 +75,14 @@ def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Lo
     from fusion_pipeline.logs.kitti import KittiDrive, KittiObjects
     from fusion_pipeline.logs.kitti_sequences import KittiOdometry, KittiTracking, is_odometry, is_tracking
     from fusion_pipeline.logs.manifest_log import ManifestLog
+    from fusion_pipeline.logs.mcap_places import is_mcap
     from fusion_pipeline.logs.mcap_reader import McapLog
     from fusion_pipeline.logs.nuscenes import NuScenes, is_nuscenes
     from fusion_pipeline.logs.rosbag import RosLog, is_bag
     from fusion_pipeline.logs.split_log import SplitLog, is_split
 
     return {
-        "an MCAP file (.mcap)": (lambda path: path.is_file() and path.suffix == ".mcap", McapLog),
+        "an MCAP file (.mcap, or compressed as .mcap.zstd)": (is_mcap, McapLog),
         "a sequence of KITTI's tracking benchmark (training/0004)": (is_tracking, KittiTracking),
         "a sequence of KITTI's odometry benchmark (sequences/00)": (is_odometry, KittiOdometry),
         "a folder of MCAP files that are one recording": (is_split, SplitLog),

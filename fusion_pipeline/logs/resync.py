@@ -7,6 +7,7 @@ import struct
 from fusion_pipeline.logs.mcap_places import CHUNK, DATA_END, HEAD, McapFile
 
 STEP_BYTES = 1 << 20  # searched at a time
+MOST_PADDING = 64  # bytes behind what a chunk holds, within its record
 _CHUNK = struct.Struct("<BQQQQII")  # kind, length, first, last, uncompressed size, checksum, length of a name
 _LONG = struct.Struct("<Q")
 _NAMES = (b"", b"lz4", b"zstd")
@@ -60,5 +61,5 @@ def _is_chunk(data: bytes, at: int, left: int, padded: bool = False) -> bool:
     name = data[place : place + named]
     (packed,) = _LONG.unpack_from(data, place + named)
     used = _CHUNK.size - HEAD + named + 8 + packed
-    whole = bool(length == used or (padded and length > used))
+    whole = bool(length == used or (padded and used < length <= used + MOST_PADDING))
     return name in _NAMES and whole and (size == packed if not name else size > 0)

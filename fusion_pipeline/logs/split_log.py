@@ -9,15 +9,26 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from fusion_pipeline.findings import Findings
+from fusion_pipeline.logs.compressed_file import inner_name
 from fusion_pipeline.logs.labels import Labels
+from fusion_pipeline.logs.mcap_places import is_mcap
 from fusion_pipeline.logs.mcap_reader import McapLog
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import Message
 
 
 def is_split(path: Path) -> bool:
-    """Whether a path is a folder with MCAP files in it."""
-    return path.is_dir() and any(path.glob("*.mcap"))
+    """Whether a path is a folder with MCAP files in it, compressed ones too."""
+    return path.is_dir() and any(is_mcap(file) for file in path.glob("*.mcap*"))
+
+
+def mcap_files(folder: Path) -> list[Path]:
+    """The MCAP files of a folder by name; of one that is there compressed too, the one that is not."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.glob("*.mcap*")):  # a compressed one comes after the other
+        if is_mcap(file):
+            found.setdefault(inner_name(file), file)
+    return list(found.values())
 
 
 class SplitLog:
@@ -30,7 +41,7 @@ class SplitLog:
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
         said = ""
-        for file in sorted(path.glob("*.mcap")):
+        for file in mcap_files(path):
             try:
                 self.parts.append(McapLog(file))
             except LogError as error:
