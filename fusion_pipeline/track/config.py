@@ -12,7 +12,8 @@ class TrackerConfig:
     high_score: float = 0.4  # only such boxes begin tracks
     low_score: float = 0.15
     min_hits: int = 2
-    max_age_s: float = 0.8
+    max_age_s: float = 0.8  # an object unseen for longer is forgotten
+    published_age_s: float = 0.8  # one unseen for longer is remembered, but not published; 0: only what was seen
     gate_m: float = 4.0  # of classes that are not in `gates_m`
     gates_m: tuple[tuple[str, float], ...] = (("pedestrian", 1.5), ("two-wheeler", 2.5))
     gate_sigma: float = 4.0  # a farther box, measured by the spread of both, is another object
