@@ -72,7 +72,8 @@ def convert(task: Task) -> Iterator[Row]:
     from fusion_pipeline.logs.surgery import converted
 
     out = task.folder / f"{task.log.stem}.mcap"
-    count = converted(task.log, out)
+    found = converted(task.log, out)
+    count = sum(topic.count for topic in found.topics)
     yield {"messages": count, "bytes": out.stat().st_size, "file": out.name}
 
 

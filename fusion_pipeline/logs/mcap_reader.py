@@ -20,6 +20,7 @@ from fusion_pipeline.logs.mcap_places import McapFile
 from fusion_pipeline.logs.mcap_rig import look_into
 from fusion_pipeline.logs.mcap_summary import Summary, summary
 from fusion_pipeline.logs.reader import FormError, LogError
+from fusion_pipeline.logs.unread import note_unread
 from fusion_pipeline.messages import Message, Tracks
 from fusion_pipeline.rig import Rig, RigError
 
@@ -56,6 +57,8 @@ class McapLog:
             self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
             self.rig = self._rig(file)
             self.topics = tuple(sorted(set(self._names.sensors.values()), key=_order))
+            read = {*self._names.sensors, *self._names.results, *self._names.helpers}
+            note_unread(self.findings, self.summary.channels, self.summary.counts, read)
 
     def messages(
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None

@@ -20,6 +20,7 @@ from fusion_pipeline.output_file import OutputFile, whole_file
 
 if TYPE_CHECKING:
     from fusion_pipeline.logs.mcap_writer import McapWriter
+    from fusion_pipeline.logs.survey import Survey
 
 Advance = Callable[[int], None]
 
@@ -166,17 +167,23 @@ def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     return writer.written
 
 
-def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
-    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name. Raises LogError."""
+def converted(path: Path, out: Path, advance: Advance = _quiet) -> Survey:
+    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name.
+
+    What is in it, and what is wrong with it, comes back. Raises LogError.
+    """
     from fusion_pipeline.logs.mcap_writer import McapWriter
+    from fusion_pipeline.logs.survey import LogSurvey
 
     log = open_log(path)
+    survey = LogSurvey(log)
     _refuse_same(out, (path,) if path.is_file() else ())
     counts: Counter[str] = Counter()
     with _written(out) as file:
         with McapWriter(file.path, log.rig, {"converted_from": path.name}) as writer, _held(file, writer):
             for message in log.messages():
                 writer.write(message)
+                survey.take(message)
                 counts[message.header.source] += 1
                 advance(1)
         file.holds = ""  # what does not stand the comparison is of no use
@@ -184,7 +191,7 @@ def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
             left = "; ".join(f"{topic}: {reason}, {count}" for (topic, reason), count in log.refused.items())
             raise LogError(f"{path} gave no message, so that nothing was written" + (f"; {left}" if left else ""))
         _refuse_difference(path, file.path, counts)
-    return writer.written
+    return survey.survey()
 
 
 def _refuse_difference(path: Path, written: Path, counts: Mapping[str, int]) -> None:
