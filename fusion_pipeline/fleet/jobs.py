@@ -97,11 +97,15 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     from fusion_pipeline.inline import run_inline
     from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.messages import Tracks
-    from fusion_pipeline.rig import to_toml
+    from fusion_pipeline.rig import RigError, require_places, to_toml
 
     log, folder = _open(task.log), task.folder
     rig = Path(task.option("rig", str(folder / "rig.toml")))
     if "rig" not in task.options:
+        try:
+            require_places(log.rig, log.topics)
+        except RigError as error:
+            raise FleetError(f"{task.log}: {error}") from None
         rig.write_text(to_toml(log.rig), encoding="utf-8")
     graph = load_graph(
         LAUNCH_FILES / "replay.py", log=task.log, rig=rig, topics=log.topics, out=folder / SETS,

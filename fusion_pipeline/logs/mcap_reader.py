@@ -124,7 +124,9 @@ class McapLog:
         texts = [table["toml"] for name, table in self.summary.metadata if name == RIG and "toml" in table]
         if texts:
             try:
-                return Rig.from_table(tomllib.loads(texts[-1]))
+                table = tomllib.loads(texts[-1])
+                if set(table) != {"name"}:  # that of a log whose sensors have no place
+                    return Rig.from_table(table)
             except (RigError, tomllib.TOMLDecodeError) as error:
                 raise LogError(f"{self.path}: the rig in it cannot be used: {error}; give one with --rig") from None
         return self._foreign_rig(file)
