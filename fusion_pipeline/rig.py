@@ -106,8 +106,8 @@ def require_places(rig: Rig, topics: Collection[str]) -> None:
     fused = [topic for topic in topics if topic.startswith(("lidar/", "camera/"))]
     missing = [topic for topic in fused if topic not in rig.topics]
     if any(topic.startswith("lidar/") for topic in missing) or (missing and len(missing) == len(fused)):
-        raise RigError(f"nothing says where {' and '.join(missing[:3])} {'sits' if len(missing) == 1 else 'sit'} on the "
-                       "vehicle; give a rig file with --rig")  # fmt: skip
+        named = f"{' and '.join(missing[:3])} {'sits' if len(missing) == 1 else 'sit'}"
+        raise RigError(f"nothing says where {named} on the vehicle; give a rig file with --rig")
 
 
 def _pose(entry: Mapping[str, Any]) -> Pose:

@@ -190,7 +190,9 @@ def _time(names: Sequence[str], shown: Sequence[Sample], remarks: list[tuple[str
         moving = [(stamp, found) for stamp, found in shown if _moves(found[name]) or candidates[0].fraction]
         if not moving:
             continue  # all points of a cloud at once, or a field that nobody filled
-        fitting = [(cost, c) for c in candidates if (cost := _cost(c, moving, period, 0 if unit else _SHORTEST_NS)) is not None]
+        fitting = [
+            (cost, c) for c in candidates if (cost := _cost(c, moving, period, 0 if unit else _SHORTEST_NS)) is not None
+        ]
         if fitting:
             tries = fitting
             break
