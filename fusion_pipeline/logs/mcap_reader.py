@@ -14,12 +14,13 @@ from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.damage import is_damage, lacking_field
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes, topics_apart
+from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, topics_apart
 from fusion_pipeline.logs.mcap_messages import in_order
 from fusion_pipeline.logs.mcap_places import McapFile
 from fusion_pipeline.logs.mcap_rig import look_into
 from fusion_pipeline.logs.mcap_summary import Summary, summary
 from fusion_pipeline.logs.reader import FormError, LogError
+from fusion_pipeline.logs.ros_types import RosTypes
 from fusion_pipeline.logs.unread import note_unread
 from fusion_pipeline.messages import Message, Tracks
 from fusion_pipeline.rig import Rig, RigError
