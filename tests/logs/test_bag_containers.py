@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import shutil
 import sqlite3
 from contextlib import closing
@@ -185,13 +188,26 @@ def test_compressed_databases(mode: str, said: bool, tmp_path: Path) -> None:
 
 
 def test_a_compressed_file_that_is_not_whole_is_said(tmp_path: Path) -> None:
-    path = db3(tmp_path / "a.db3", clouds(range(5)))
-    (tmp_path / "b.db3.zstd").write_bytes(zstandard.compress(path.read_bytes())[:-100])
-    with pytest.raises(LogError, match=r"b\.db3\.zstd"):
-        open_log(tmp_path / "b.db3.zstd")
+    path = db3(tmp_path / "a.db3", clouds(range(200)))
+    packed = zstandard.compress(path.read_bytes() + np.random.default_rng(1).bytes(300_000))
+    (tmp_path / "b.db3.zstd").write_bytes(packed[: len(packed) - 200_000])
+    log, times = read(tmp_path / "b.db3.zstd")
+    assert times
+    assert not log.complete
+    assert "truncated" in named(log)
     (tmp_path / "c.db3.zstd").write_bytes(b"no zstd")
-    with pytest.raises(LogError, match=r"c\.db3\.zstd cannot be unpacked"):
+    with pytest.raises(LogError, match=r"c\.db3\.zstd is named as a compressed file"):
         open_log(tmp_path / "c.db3.zstd")
+
+
+@pytest.mark.parametrize("ending", ["bag.gz", "bag.zst", "db3.xz", "db3.bz2"])
+def test_any_compression_goes_with_any_container(ending: str, tmp_path: Path) -> None:
+    inner, _, form = ending.partition(".")
+    path = bag(tmp_path / "a.bag", range(4)) if inner == "bag" else db3(tmp_path / "a.db3", clouds(range(4)))
+    pack = {"gz": gzip.compress, "zst": zstandard.compress, "xz": lzma.compress, "bz2": bz2.compress}[form]
+    (tmp_path / f"a.{ending}").write_bytes(pack(path.read_bytes()))
+    path.unlink()
+    assert read(tmp_path / f"a.{ending}")[1] == read(tmp_path)[1] == [*range(4)]
 
 
 @pytest.mark.parametrize("world", ["ros1", "ros2", "ros2 with metadata"])
