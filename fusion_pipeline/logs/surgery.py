@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.foxglove_form import BESIDE
-from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
+from fusion_pipeline.logs.raw import Raw, RawReader, RawSource, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.output_file import OutputFile, whole_file
 
@@ -29,12 +29,23 @@ def _quiet(steps: int) -> None:
     """Nobody looks."""
 
 
+def raw_reader(path: Path) -> RawSource:
+    """The stored messages of an MCAP file or a ROS bag. Raises LogError."""
+    from fusion_pipeline.logs.rosbag import is_bag
+
+    if is_bag(path):
+        from fusion_pipeline.logs.bag_raw import BagReader
+
+        return BagReader(path)
+    return RawReader(path)
+
+
 def _trust(written: Path) -> None:
     """Nothing is to be compared."""
 
 
 def copied(
-    reader: RawReader,
+    reader: RawSource,
     out: Path,
     messages: Iterable[Raw],
     advance: Advance = _quiet,
@@ -84,7 +95,7 @@ def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Ma
 
     What was written is read back and compared, message by message. Raises LogError where it is not the same.
     """
-    reader = RawReader(path)
+    reader = raw_reader(path)
     read, back = Content(), Content()
 
     def compare(written: Path) -> None:
@@ -119,7 +130,7 @@ def cut(
     """The part from `start_s` to `end_s` after the first message; with `topics`, of these alone. Raises LogError."""
     if not start_s < end_s:
         raise LogError(f"--start {start_s} is not before --end {end_s}; give a part that is longer than nothing")
-    reader = RawReader(path)
+    reader = raw_reader(path)
     first = min((raw.log_ns for raw in reader), default=None)
     if first is None:
         raise LogError(f"{path} holds no message")
@@ -136,7 +147,7 @@ def _of(raw: Raw, topics: Sequence[str]) -> bool:
 
 def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = _quiet) -> int:
     """Of the topics named keep the first of every so many messages; all of the others. Raises LogError."""
-    reader = RawReader(path)
+    reader = raw_reader(path)
     seen: Counter[str] = Counter()
 
     def kept() -> Iterator[Raw]:
@@ -156,7 +167,7 @@ def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = 
 def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     """Several logs as one, in order of arrival. Raises LogError where `out` is one of them."""
     _refuse_same(out, paths)
-    readers = [RawReader(path) for path in paths]
+    readers = [raw_reader(path) for path in paths]
     with _written(out) as file, RawWriter(file.path) as writer, _held(file, writer):
         # Within a log messages may be a little out of order; readers sort by time, so the file needs not be sorted.
         for raw in heapq.merge(*readers, key=lambda item: item.log_ns):
