@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import zmq
 
+from fusion_pipeline.topics import topic_of
 from fusion_pipeline.transport.inbox import QUEUE
 
 LINGER_MS = 2000
+FAR_BYTES = 128 << 20  # that may wait for or from one peer on another host, as far as the queue's length can bound it
 _POLLIN = int(zmq.POLLIN)
 
 
@@ -26,3 +29,16 @@ def bounded_socket(context: zmq.Context[Any], kind: int) -> zmq.Socket[bytes]:
 def readable(socket: zmq.Socket[bytes], timeout_ms: int = 0) -> bool:
     """Whether something can be received, now or within `timeout_ms`."""
     return bool(zmq.zmq_poll([(socket, _POLLIN)], timeout_ms))  # half the cost of Socket.poll
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether only this host can reach an endpoint: ipc, inproc, or tcp on a loopback address."""
+    scheme, _, rest = endpoint.partition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    return scheme in ("ipc", "inproc") or host in ("localhost", "::1") or host.startswith("127.")
+
+
+def queue_of(endpoint: str, topics: Iterable[str]) -> int:
+    """How many messages of `topics` may wait on one connection at `endpoint`: fewer large ones of other hosts."""
+    largest = max((topic_of(topic).max_bytes for topic in topics), default=1)
+    return QUEUE if is_local(endpoint) else min(QUEUE, max(2, FAR_BYTES // largest))

@@ -17,9 +17,10 @@ from fusion_pipeline.clock import now_ns
 from fusion_pipeline.messages import Count, Message
 from fusion_pipeline.topics import Delivery, topic_of
 from fusion_pipeline.transport.bus import NEVER, Envelope
+from fusion_pipeline.transport.connections import Connections
 from fusion_pipeline.transport.patience import Patience
 from fusion_pipeline.transport.shared_memory import SHARED_BYTES, Pool, supported
-from fusion_pipeline.transport.sockets import bounded_socket, readable
+from fusion_pipeline.transport.sockets import bounded_socket, queue_of, readable
 from fusion_pipeline.transport.wire import SHARED, Buffer, Packed, take_apart
 
 
@@ -35,15 +36,15 @@ class ZeromqPublisher:
         self._writer = secrets.token_hex(8)
         self._every = {t for t in topics if lossless or topic_of(t).delivery is Delivery.EVERY}
         self._patience = Patience(lossless)
-        self._readers: Counter[str] = Counter()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._pool: Pool | None = None
         self._can_share = supported()
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = bounded_socket(self._context, zmq.XPUB)
-        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._connections = Connections(self._socket, [family + topic for topic in topics for family in ("", SHARED)])
         self._nodrop = False
         for endpoint in endpoints:
+            self._socket.setsockopt(zmq.SNDHWM, queue_of(endpoint, topics))
             self._socket.bind(endpoint)
 
     def publish(self, message: Message) -> None:
@@ -84,24 +85,28 @@ class ZeromqPublisher:
 
     def counts(self) -> tuple[Count, ...]:
         """Totals by topic and reason: "published", "dropped" (a reader's queue was full), "no slot" (sent as copies,
-        because all slots were in use).
+        because all slots were in use), "reader cut off: <why>" (of topic "?").
         """
-        return tuple(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items())
+        cut = tuple(
+            Count("?", f"reader cut off: {reason}", n) for reason, n in self._connections.refused.copy().items()
+        )
+        return (*(Count(topic, reason, total) for (topic, reason), total in self._counts.copy().items()), *cut)
 
     def close(self) -> None:
         """Flush for at most LINGER_MS and close. Frames in shared memory that no reader has seen are gone."""
         if not self._socket.closed:
+            self._connections.close()
             self._socket.close()
             self._context.term()
             self._pool = None
 
     def _listening(self, topic: str) -> int:
-        return max(0, self._readers[topic]) + max(0, self._readers[SHARED + topic])
+        return self._connections.count(topic) + self._connections.count(SHARED + topic)
 
     def _wait(self, reached: Callable[[], bool], timeout_s: float, stop: threading.Event) -> bool:
         until = time.monotonic() + timeout_s
         while True:
-            self._note_readers()
+            self._connections.update()
             if reached():
                 return True
             if stop.is_set() or time.monotonic() >= until:
@@ -111,10 +116,10 @@ class ZeromqPublisher:
     def _send(self, topic: str, message: Message | None) -> None:
         envelope = Envelope(self._writer, self._sequence[topic], now_ns())
         packed = take_apart(topic, message)
-        self._note_readers()
-        shared, pool = self._readers[SHARED + topic], self._pool_for(packed)
+        self._connections.update()
+        shared, pool = self._connections.count(SHARED + topic), self._pool_for(packed)
         offer = None if pool is None else pool.address
-        if self._readers[topic] or not shared:
+        if self._connections.count(topic) or not shared:
             frames = packed.frames(envelope, offer)
             self._deliver(frames, topic, message is None or topic in self._every)
         if shared:
@@ -154,13 +159,6 @@ class ZeromqPublisher:
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
-            self._note_readers()
+            self._connections.update()
             return False
         return True
-
-    def _note_readers(self) -> None:
-        while readable(self._socket):
-            event = self._socket.recv()
-            topic = event[1:].decode(errors="replace")
-            if event[:1] in (b"\0", b"\1") and topic.removeprefix(SHARED) in self._sequence:
-                self._readers[topic] += 1 if event[0] else -1

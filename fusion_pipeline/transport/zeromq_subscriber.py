@@ -19,7 +19,7 @@ from fusion_pipeline.transport.bus import Received
 from fusion_pipeline.transport.inbox import Inbox
 from fusion_pipeline.transport.leases import Leases
 from fusion_pipeline.transport.shared_memory import PoolAddress
-from fusion_pipeline.transport.sockets import bounded_socket, readable
+from fusion_pipeline.transport.sockets import bounded_socket, queue_of, readable
 from fusion_pipeline.transport.wire import SHARED, UNREACHABLE, Lost, Refused, read
 
 SWEEP_S = 5.0  # how often a reader lets go of the pools of dead writers
@@ -40,6 +40,7 @@ class ZeromqSubscriber:
         for topic in topics:
             self._subscribe(topic, "")
         for endpoint in endpoints:
+            self._socket.setsockopt(zmq.RCVHWM, queue_of(endpoint, topics))
             self._socket.connect(endpoint)
 
     def receive(self, timeout_s: float) -> Received | None:
