@@ -15,6 +15,7 @@ from typing import Self
 
 from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, start
 from fusion_pipeline.clock import SECOND_NS, now_ns
+from fusion_pipeline.exposure import refuse_exposure
 from fusion_pipeline.graph import Graph, Process
 from fusion_pipeline.ledger import GIVEN_UP, RESTARTING
 from fusion_pipeline.messages import Health, Message
@@ -46,9 +47,12 @@ class Event:
 class Supervisor:
     """Runs one graph. Use as a context manager, and call `poll` until it says that the graph has ended."""
 
-    def __init__(self, graph: Graph, output: Path | None = None, name: str = "graph", listen: bool = True) -> None:
-        self.graph = graph
-        self.wiring = graph.check()
+    def __init__(
+        self, graph: Graph, output: Path | None = None, name: str = "graph", listen: bool = True,
+        insecure: bool = False,
+    ) -> None:  # fmt: skip
+        self.graph, self.wiring = graph, graph.check()
+        refuse_exposure(graph, insecure)
         self.name = name
         self.output = output or output_folder(name)
         self.events: deque[Event] = deque(maxlen=200)

@@ -18,20 +18,25 @@ def launch(
         Path | None, typer.Option("--logs", help="Folder for logs and configuration.", show_default=False)
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check the graph, print its wiring, start nothing.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow tcp:// endpoints off loopback: no peer is authenticated there.")
+    ] = False,
 ) -> None:
     """Start the graph of a launch file and watch it run.
 
     Every process is watched: one that dies is started again, with growing pauses, and given up when that does not help.
     """
+    from fusion_pipeline.exposure import refuse_exposure
     from fusion_pipeline.graph import load_graph
 
     graph = load_graph(file).with_overrides(assignments or [])
+    refuse_exposure(graph, insecure)
     if check:
         _print_wiring(graph.check())
         return
     from fusion_pipeline.cli.running import run_graph
 
-    run_graph(graph, file.stem, seconds or None, output)
+    run_graph(graph, file.stem, seconds or None, output, insecure=insecure)
 
 
 def _print_wiring(wiring: object) -> None:

@@ -51,6 +51,9 @@ def record(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="PROCESS.KEY=VALUE; may be repeated.", show_default=False)
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow tcp:// endpoints off loopback: no peer is authenticated there.")
+    ] = False,
 ) -> None:
     """Record the topics of a running graph to MCAP logs.
 
@@ -75,7 +78,9 @@ def record(
     ended_early: KeyboardInterrupt | None = None
     try:
         lost = (
-            _record_graph(file, config, seconds, assignments or []) if file else _record_running(config, seconds, pid)
+            _record_graph(file, config, seconds, assignments or [], insecure)
+            if file
+            else _record_running(config, seconds, pid)
         )
     except KeyboardInterrupt as signal:
         ended_early = signal
@@ -104,7 +109,9 @@ def _check(config: RecorderConfig) -> None:
             raise UserError(f"--save-on: {error}") from None
 
 
-def _record_graph(file: Path, config: RecorderConfig, seconds: float, assignments: list[str]) -> dict[str, int]:
+def _record_graph(
+    file: Path, config: RecorderConfig, seconds: float, assignments: list[str], insecure: bool
+) -> dict[str, int]:
     """Start a graph with a recorder in it; what did not reach the recorder."""
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import Process, load_graph
@@ -120,7 +127,7 @@ def _record_graph(file: Path, config: RecorderConfig, seconds: float, assignment
         added = replace(added, config=replace(added.config, rig=next((found for found in rigs if found), None)))
         graph = replace(graph, processes=(*others, added))
     with _save_by_key(added.config):
-        supervisor = run_graph(graph, "record", seconds or None, sets=False)
+        supervisor = run_graph(graph, "record", seconds or None, sets=False, insecure=insecure)
     health = supervisor.children[added.label].health
     counts = () if health is None else (*health.dropped, *health.refused)
     return {f"{one.topic}: {one.reason}": one.total for one in counts if one.total}

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from fusion_pipeline.exposure import exposures
 from fusion_pipeline.graph import Graph
 from fusion_pipeline.messages import Message
 from fusion_pipeline.supervisor import Supervisor, run
@@ -27,9 +30,11 @@ def run_graph(
     results: Path | None = None,
     endless: bool | None = None,
     sets: bool = True,
+    insecure: bool = False,
 ) -> Supervisor:
     """Run `graph` until it ends, Ctrl-C, or `for_s` seconds after it was ready; with `show`, its table and summary.
 
+    With `insecure`, endpoints off loopback are allowed, and printed.
     Logs and the effective configuration go to `output`. While there is a table, keys go to the process `player`.
     Raises UserError where an output is an input; where what was asked for is missing,
     whatever `outcome.require_whole` raises, which has the last four arguments: without `for_s` a live graph is endless.
@@ -37,9 +42,11 @@ def run_graph(
     from fusion_pipeline.cli.outcome import GraphOutputs, require_whole
     from fusion_pipeline.dashboard.live import LiveView
 
+    for line in exposures(graph) if insecure else ():
+        typer.echo(f"insecure: {line}", err=True)
     outputs = GraphOutputs(graph)
     with contextlib.ExitStack() as stack:
-        supervisor = stack.enter_context(Supervisor(graph, output, name))
+        supervisor = stack.enter_context(Supervisor(graph, output, name, insecure=insecure))
         view = stack.enter_context(LiveView(supervisor, show))
         if player and view.on_screen:
             _listen_to_keys(stack, supervisor.controls[player], view)

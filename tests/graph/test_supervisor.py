@@ -119,7 +119,10 @@ def test_two_graphs_meet_over_tcp(tmp_path: Path) -> None:
     )
     here = Graph((Process(Echo, EchoConfig()),), remote={"audio/one": address, "logtime/one": address})
     got: list[Message] = []
-    with Supervisor(Graph((counter,)), tmp_path / "there") as there, Supervisor(here, tmp_path / "here") as near:
+    with (
+        Supervisor(Graph((counter,)), tmp_path / "there", insecure=True) as there,
+        Supervisor(here, tmp_path / "here") as near,
+    ):
         until = time.monotonic() + LIMIT_S
         while len(numbers(got)) < 20 and time.monotonic() < until:
             list(there.poll(0.05))

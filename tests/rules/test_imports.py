@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("node",),
     ("graph", "overrides"),
     ("laps", "control", "ledger", "progress", "service"),
-    ("process", "heartbeat", "rundir"),
+    ("process", "heartbeat", "rundir", "exposure"),
     ("child",),
     ("supervisor", "inline"),
     ("fleet",),

@@ -18,7 +18,7 @@ from fusion_pipeline.messages import AudioChunk, CameraFrame, Header
 from fusion_pipeline.transport.bus import Envelope
 from fusion_pipeline.transport.leases import in_shared_memory
 from fusion_pipeline.transport.shared_memory import Place, Pool, PoolAddress
-from fusion_pipeline.transport.wire import encode, take_apart
+from fusion_pipeline.transport.wire import VERSION, encode, take_apart
 from fusion_pipeline.transport.zeromq import ZeromqBus
 
 TOPIC = "camera/a"
@@ -89,7 +89,7 @@ BAD = {
     "deep nesting": ([GOOD[0], b"\x91" * 1_000_000, GOOD[2]], "too deep"),
     "a frame over the limit": ([*GOOD[:2], bytes(65 << 20)], "oversized"),
     "a promise over the limit": (_with(3, [["|u1", [1 << 30, 1, 1]]]), "oversized"),
-    "another version": (_with(0, 2), "wrong version"),
+    "another version": (_with(0, VERSION + 1), "wrong version"),
     "another type": (_with(1, "LidarScan"), "wrong type"),
     "another dtype": (_with(3, [["<f4", [128, 128, 1]]]), "wrong dtype"),
     "an object dtype": (_with(3, [["|O", [256, 256, 1]]]), "wrong dtype"),
