@@ -19,13 +19,14 @@ from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.labels import Labels, labelled
 from fusion_pipeline.logs.pictures import compressed_frame
-from fusion_pipeline.logs.reader import LogError
+from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan
 from fusion_pipeline.rig import CameraMount, LidarMount, Rig
 
 LIDAR_HEIGHT_M = 1.73
 LIDAR, CAMERA, EGO = "lidar/top", "camera/front", "ego/oxts"
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
+LARGEST = 1e7  # of any number in a calibration or a label
 IN_SIGHT = (1.0, 0.6, 0.2, 1.0)  # of labels' occlusion: wholly visible, partly, largely hidden, unknown
 
 
@@ -54,9 +55,11 @@ class Calibration:
 VEHICLE_FROM_VELO = Pose(np.eye(3), np.asarray([0.0, 0.0, LIDAR_HEIGHT_M]))
 
 
-def frame_calibration(path: Path, size_px: tuple[int, int] = (1242, 375), camera: str = "P2") -> Calibration:
-    """Of a calib file of the object, tracking or odometry benchmark. Raises LogError."""
-    return _usable(lambda: _frame_calibration(path, size_px, camera), path)
+def frame_calibration(
+    path: Path, size_px: tuple[int, int] = (1242, 375), camera: str = "P2", benchmark: str = "object"
+) -> Calibration:
+    """Of a calib file of the "object", "tracking" or "odometry" benchmark. Raises LogError."""
+    return _usable(lambda: _frame_calibration(path, size_px, camera, benchmark), path)
 
 
 def drive_calibration(folder: Path) -> Calibration:
@@ -76,13 +79,20 @@ def _usable(make: Callable[[], Calibration], path: Path) -> Calibration:
     return found
 
 
-def _frame_calibration(path: Path, size_px: tuple[int, int], camera: str) -> Calibration:
+def _frame_calibration(path: Path, size_px: tuple[int, int], camera: str, benchmark: str) -> Calibration:
     found = table(path)
+    if benchmark == "odometry" and "Tr" not in found:
+        raise LogError(
+            f"{path} lacks Tr, where the Velodyne sits; the calib.txt of data_odometry_calib.zip has it, those beside "
+            "the pictures do not"
+        )
     if "Tr" in found:  # odometry: in the rectified frame already
         mount, rectify = matrix(found, "Tr", path, 3, 4), np.eye(3)
     else:
-        mount = matrix(found, "Tr_velo_to_cam" if "Tr_velo_to_cam" in found else "Tr_velo_cam", path, 3, 4)
-        rectify = matrix(found, "R0_rect" if "R0_rect" in found else "R_rect", path, 3, 3)
+        keys = [("Tr_velo_to_cam", "Tr_velo_cam"), ("R0_rect", "R_rect")]  # of the object and the tracking benchmark
+        own = [pair[benchmark == "tracking"] for pair in keys]
+        there = [next((key for key in pair if key in found), own[k]) for k, pair in enumerate(keys)]
+        mount, rectify = matrix(found, there[0], path, 3, 4), matrix(found, there[1], path, 3, 3)
     rectified_from_velo = Pose(rectify, np.zeros(3)) @ Pose(mount[:, :3], mount[:, 3])
     return Calibration(rectified_from_velo, matrix(found, camera, path, 3, 4), size_px)
 
@@ -122,6 +132,8 @@ def matrix(found: dict[str, Doubles], key: str, path: Path, *shape: int) -> Doub
     """A row of a table in its shape. Raises LogError where it is not there or too short."""
     if key not in found or found[key].size != np.prod(shape):
         raise LogError(f"{path} lacks {key} with {np.prod(shape)} numbers")
+    if not (np.abs(found[key]) < LARGEST).all():
+        raise LogError(f"{path}: {key} has a value that no calibration can have; download it again")
     return found[key].reshape(shape)
 
 
@@ -149,13 +161,19 @@ def stamps(path: Path) -> list[int | None]:
 
 
 def read_scan(path: Path, capture_ns: int, duration_ns: int) -> LidarScan:
-    """A Velodyne file, float32 x y z reflectance, as a scan. Raises ValueError where its size does not fit."""
-    flat = np.fromfile(path, np.float32)
-    if flat.size == 0 or path.stat().st_size % 16:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes; a scan has 16 for each point")
-    rows = flat.reshape(-1, 4)
-    with np.errstate(invalid="ignore"):  # of points that are no numbers
-        azimuth = np.arctan2(rows[:, 1], rows[:, 0])
+    """A Velodyne file, float32 x y z reflectance, as a scan; points that are no numbers are left out.
+
+    Raises FormError where its size does not fit.
+    """
+    data = np.fromfile(path, np.uint8)
+    if data.size == 0 or data.size % 16:
+        raise FormError("a scan's size is a multiple of 16 bytes" if data.size else "empty scan")
+    rows = data.view(np.float32).reshape(-1, 4)
+    if not np.isfinite(rows).all():
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        if not len(rows):
+            raise FormError("no point is a number")
+    azimuth = np.arctan2(rows[:, 1], rows[:, 0])
     # The scanner turns counter-clockwise from behind the vehicle, and faces forward in the middle of the scan.
     share = (azimuth + np.float32(np.pi)) * np.float32(1 / (2 * np.pi))
     return LidarScan(
@@ -198,6 +216,8 @@ def frame_labels(lines: list[str], calibration: Calibration, stamp_ns: int, with
         tracks.append(track)
         visible.append(max(0.0, 1 - max(truncated, 0.0)) * IN_SIGHT[occluded if 0 <= occluded < 4 else 3])
     boxes = np.asarray(rows, np.float64).reshape(-1, 7)
+    if not (np.abs(boxes) < LARGEST).all() or not np.isfinite(visible).all():
+        raise ValueError("a label that is no number")
     pose = calibration.vehicle_from_rectified
     boxes[:, :3] = pose.apply(boxes[:, :3])
     ahead = np.column_stack([np.cos(boxes[:, 6]), np.zeros(len(boxes)), -np.sin(boxes[:, 6])]) @ pose.rotation.T

@@ -9,8 +9,8 @@ import numpy as np
 
 from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.logs.kitti_files import EGO, VEHICLE_FROM_VELO, matrix, table
-from fusion_pipeline.logs.reader import FormError
+from fusion_pipeline.logs.kitti_files import EGO, LARGEST, VEHICLE_FROM_VELO, matrix, table
+from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import EgoMotion, Header
 
 EARTH_M = 6378137.0
@@ -61,7 +61,7 @@ def _values(text: str) -> Doubles:
         values = np.asarray(text.split(), np.float64)
     except ValueError:
         raise FormError("no oxts reading") from None
-    if len(values) != FIELDS or not np.isfinite(values).all():
+    if len(values) != FIELDS or not (np.abs(values) < LARGEST).all() or abs(values[0]) > 89 or abs(values[1]) > 360:
         raise FormError("no oxts reading")
     return values
 
@@ -73,7 +73,12 @@ def vehicle_from_imu(path: Path, keys: Sequence[str] = ("R", "T")) -> Pose:
     found = table(path) if path.is_file() else {}
     if keys[0] not in found:
         return VEHICLE_FROM_VELO
-    if len(keys) == 1:
-        rows = matrix(found, keys[0], path, 3, 4)
-        return VEHICLE_FROM_VELO @ Pose(rows[:, :3], rows[:, 3])
-    return VEHICLE_FROM_VELO @ Pose(matrix(found, keys[0], path, 3, 3), matrix(found, keys[1], path, 3))
+    try:
+        if len(keys) == 1:
+            rows = matrix(found, keys[0], path, 3, 4)
+            return VEHICLE_FROM_VELO @ Pose(rows[:, :3], rows[:, 3])
+        return VEHICLE_FROM_VELO @ Pose(matrix(found, keys[0], path, 3, 3), matrix(found, keys[1], path, 3))
+    except ValueError as error:
+        if isinstance(error, LogError):
+            raise
+        raise LogError(f"{path}: where the IMU sits cannot be used: {error}") from None

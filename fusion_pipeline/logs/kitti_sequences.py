@@ -7,19 +7,21 @@ the folder `sequences/00`; its poses are those of `poses/00.txt` beside `sequenc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fusion_pipeline.clock import SECOND_NS
+from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.files import Item
 from fusion_pipeline.logs.kitti import CAMERA_DELAY_NS, PERIOD_NS, KittiLog
 from fusion_pipeline.logs.kitti_files import (
     CAMERA,
     EGO,
+    LARGEST,
     LIDAR,
     Calibration,
     frame_calibration,
@@ -69,7 +71,7 @@ class KittiTracking(KittiLog):
                 raise LogError(f"{path} holds {len(names)} sequences; open one, such as {path / names[0]}")
             path = path / names[0]
         root, name = path.parent, path.name
-        self._calibration = frame_calibration(root / "calib" / f"{name}.txt")
+        self._calibration = frame_calibration(root / "calib" / f"{name}.txt", benchmark="tracking")
         items, self.frames = [], {}
         for number, file in numbered(root / "image_02" / name, "*.png", "*.jpg").items():
             stamp = _stamp(number)
@@ -92,9 +94,10 @@ class KittiTracking(KittiLog):
     def _ego(self, file: Path, calib: Path) -> Iterator[Item]:
         if not file.is_file():
             return
-        lines = [text for text in file.read_text(errors="replace").splitlines() if text.strip()]
         readings = Oxts(vehicle_from_imu(calib, ("Tr_imu_velo",)))
-        for number, text in enumerate(lines):
+        for number, text in enumerate(file.read_text(errors="replace").splitlines()):
+            if not text.strip():  # every other line keeps its number, which is its frame's
+                continue
             yield Item(_stamp(number), EGO, partial(readings.motion, text, _stamp(number)))
 
     def _labelled(self) -> Iterator[Labels]:
@@ -120,28 +123,31 @@ class KittiOdometry(KittiLog):
     def __init__(self, path: Path) -> None:
         """Raises LogError."""
         colour = "image_2" if (path / "image_2").is_dir() else "image_0"
-        self._calibration = frame_calibration(path / "calib.txt", camera=f"P{colour[-1]}")
+        self._calibration = frame_calibration(path / "calib.txt", camera=f"P{colour[-1]}", benchmark="odometry")
         times = _times(path / "times.txt")
         items, self.frames = [], {}
-        for number, file in numbered(path / colour, "*.png", "*.jpg").items():
-            if number < len(times):
-                arrival = times[number] + CAMERA_DELAY_NS
-                items.append(Item(arrival, CAMERA, partial(read_picture, file, CAMERA, times[number], arrival)))
-                self.frames[times[number]] = number
-        for number, file in numbered(path / "velodyne", "*.bin").items():
-            if number < len(times):
-                begin = times[number] - PERIOD_NS // 2
-                items.append(Item(begin + PERIOD_NS, LIDAR, partial(read_scan, file, begin, PERIOD_NS)))
-                self.frames[times[number]] = number
+        refused: Counter[tuple[str, str]] = Counter()
+        for topic, folder, patterns in ((CAMERA, colour, ("*.png", "*.jpg")), (LIDAR, "velodyne", ("*.bin",))):
+            for number, file in numbered(path / folder, *patterns).items():
+                stamp = times[number] if number < len(times) else None
+                if stamp is None:
+                    refused[topic, "file without a stamp"] += 1
+                    continue
+                self.frames[stamp] = number
+                begin, arrival = stamp - PERIOD_NS // 2, stamp + CAMERA_DELAY_NS
+                items.append(
+                    Item(arrival, topic, partial(read_picture, file, topic, stamp, arrival)) if topic == CAMERA
+                    else Item(begin + PERIOD_NS, topic, partial(read_scan, file, begin, PERIOD_NS))
+                )  # fmt: skip
         self.frames = dict(sorted(self.frames.items()))
         items += self._ego(path.parent.parent / "poses" / f"{path.name}.txt", times)
-        super().__init__(path, self._calibration.rig(f"kitti_odometry_{path.name}"), items)
+        super().__init__(path, self._calibration.rig(f"kitti_odometry_{path.name}"), items, refused=refused)
 
     def calibration(self, number: int) -> Calibration:
         """The sequence's."""
         return self._calibration
 
-    def _ego(self, file: Path, times: list[int]) -> Iterator[Item]:
+    def _ego(self, file: Path, times: list[int | None]) -> Iterator[Item]:
         if not file.is_file():
             return
         rows = []
@@ -150,16 +156,21 @@ class KittiOdometry(KittiLog):
                 values = np.asarray(text.split(), np.float64)
             except ValueError:
                 values = np.zeros(0)
-            if len(values) != 12:
+            if len(values) != 12 or not (np.abs(values) < LARGEST).all():
                 raise LogError(f"{file}, line {number}: a pose has 12 numbers; download the poses again")
             rows.append(values)
         mount = self._calibration.vehicle_from_rectified
 
         def pose(number: int) -> Pose:
-            row = rows[number].reshape(3, 4)  # of the rectified camera 0 in the frame of its first
-            return mount @ Pose(row[:, :3], row[:, 3]) @ mount.inverse()
+            row = rows[known[number]].reshape(3, 4)  # of the rectified camera 0 in the frame of its first
+            try:
+                return mount @ Pose(row[:, :3], row[:, 3]) @ mount.inverse()
+            except ValueError as error:
+                raise LogError(f"{file}, line {known[number] + 1}: {error}") from None
 
-        track = PoseTrack(EGO, "odometry", times[: len(rows)], pose)
+        stamped = {number: stamp for number, stamp in enumerate(times[: len(rows)]) if stamp is not None}
+        known = list(stamped)
+        track = PoseTrack(EGO, "odometry", list(stamped.values()), pose)
         for number, stamp in enumerate(track.times_ns):
             yield Item(stamp, EGO, partial(track.motion, number))
 
@@ -168,15 +179,22 @@ def _stamp(number: int) -> int:
     return SECOND_NS + number * PERIOD_NS
 
 
-def _times(path: Path) -> list[int]:
-    """Seconds since the beginning, from 1 s on. Raises LogError."""
-    found: list[int] = []
-    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
+def _times(path: Path) -> list[int | None]:
+    """Seconds since the beginning, from 1 s on; None of an empty line, whose frame has none. Raises LogError."""
+    found: list[int | None] = []
+    last = 0
+    for number, text in enumerate(path.read_text(errors="replace").rstrip().splitlines(), 1):
+        if not text.strip():
+            found.append(None)
+            continue
         try:
             stamp = SECOND_NS + round(float(text) * SECOND_NS)
         except (ValueError, OverflowError):
-            raise LogError(f"{path}, line {number}: {text[:40]!r} is no time in seconds") from None
-        if found and stamp <= found[-1]:
+            stamp = -1
+        if not 0 < stamp < LAST_NS:
+            raise LogError(f"{path}, line {number}: {text[:40]!r} is no time in seconds")
+        if stamp <= last:
             raise LogError(f"{path}, line {number}: {text} is not after the time before it; download the file again")
+        last = stamp
         found.append(stamp)
     return found

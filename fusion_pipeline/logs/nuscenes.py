@@ -7,8 +7,7 @@ The vehicle frame is the data set's own: x forward, on the ground under the rear
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,15 @@ from fusion_pipeline.geometry.pose import Pose
 from fusion_pipeline.logs.files import FileLog, Item
 from fusion_pipeline.logs.kitti_files import read_picture
 from fusion_pipeline.logs.labels import Labels, labelled
+from fusion_pipeline.logs.nuscenes_rows import Row, rows
 from fusion_pipeline.logs.pose_track import PoseTrack
-from fusion_pipeline.logs.reader import LogError
+from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import Header, LidarScan
 from fusion_pipeline.rig import CameraMount, LidarMount, Rig
 
 EGO, REFERENCE = "ego/pose", "LIDAR_TOP"
 TURN_NS = 50_000_000  # the LiDAR turns at 20 Hz, and its stamp is the end of a turn
 VISIBLE = {"1": 0.2, "2": 0.5, "3": 0.7, "4": 0.9}  # middles of the ranges 0 to 40, 40 to 60, 60 to 80, 80 to 100 %
-BLOCK = 1 << 20
-Row = dict[str, Any]
 
 
 def is_nuscenes(path: Path) -> bool:
@@ -71,10 +69,7 @@ class NuScenes(FileLog):
                 items.append(Item(stamp, topic, partial(_scan, file, topic, stamp)))
             elif sensor["modality"] == "camera":
                 topic = f"camera/{channel.removeprefix('CAM_').lower()}"
-                lens = np.asarray(mount["camera_intrinsic"], np.float64)
-                cameras[topic] = CameraMount(
-                    pose_of(mount), CameraModel("pinhole", int(row["width"]), int(row["height"]), lens, np.zeros(0))
-                )
+                cameras[topic] = CameraMount(pose_of(mount), _lens(row, mount, tables))
                 items.append(Item(stamp, topic, partial(read_picture, file, topic, stamp, stamp)))
             if channel == REFERENCE:
                 ego[stamp] = str(row["ego_pose_token"])
@@ -89,6 +84,8 @@ class NuScenes(FileLog):
         """Of the key frames; a velocity comes from the same object in the key frames beside."""
         stamps = {token: stamp for stamp, token in self.samples.items()}
         tables = self._tables
+        if not self.global_from_vehicle.times_ns:
+            raise LogError(f"{tables / 'ego_pose.json'} has no pose of the labels' vehicle; is the download complete?")
         found = list(rows(tables / "sample_annotation.json", lambda row: row["sample_token"] in stamps))
         instances = {row["token"]: row["category_token"] for row in rows(tables / "instance.json")}
         categories = {row["token"]: str(row["name"]) for row in rows(tables / "category.json")}
@@ -103,6 +100,10 @@ class NuScenes(FileLog):
             mine = by_sample.get(sample, [])
             boxes, speeds = [], []
             for row in mine:
+                if row["instance_token"] not in instances or instances[row["instance_token"]] not in categories:
+                    raise LogError(
+                        f"{tables / 'instance.json'} lacks what sample_annotation.json names; download both again"
+                    )
                 pose = there @ pose_of(row)
                 width, length, height = row["size"]
                 yaw = float(np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0]))
@@ -132,39 +133,6 @@ def _tables_and_scene(path: Path) -> tuple[Path, str]:
     return tables, names[0]
 
 
-def rows(path: Path, keep: Callable[[Row], bool] = lambda row: True) -> Iterator[Row]:
-    """The rows of a table that `keep` wants, read piece by piece: some tables are larger than memory.
-
-    Raises LogError where the file is missing or no such table.
-    """
-    decoder, text, number = json.JSONDecoder(), "", 0
-    try:
-        with path.open(encoding="utf-8") as file:
-            if file.read(1) != "[":
-                raise LogError(f"{path} is no table of nuScenes; download it again")
-            while True:
-                text = text.lstrip(" \t\r\n,")
-                if text.startswith("]"):
-                    return
-                try:
-                    row, end = decoder.raw_decode(text)
-                except json.JSONDecodeError:
-                    more = file.read(BLOCK)
-                    if not more:
-                        raise LogError(f"{path} is cut off or damaged after row {number}; download it again") from None
-                    text += more
-                    continue
-                text, number = text[end:], number + 1
-                if keep(row):
-                    yield row
-    except (OSError, UnicodeDecodeError) as error:
-        raise LogError(
-            f"{path} cannot be read: {getattr(error, 'strerror', error)}; is the download complete?"
-        ) from None
-    except KeyError as error:
-        raise LogError(f"{path}, row {number}: it lacks {error.args[0]!r}; is it of version 1.0?") from None
-
-
 def pose_of(row: Row) -> Pose:
     """Of a row with a translation and a rotation w, x, y, z. Raises LogError."""
     try:
@@ -172,6 +140,14 @@ def pose_of(row: Row) -> Pose:
         return Pose.from_quaternion(np.asarray([x, y, z, w], np.float64), np.asarray(row["translation"], np.float64))
     except (KeyError, ValueError, TypeError) as error:
         raise LogError(f"a row of nuScenes has no pose: {error}") from None
+
+
+def _lens(row: Row, mount: Row, tables: Path) -> CameraModel:
+    matrix = np.asarray(mount["camera_intrinsic"], np.float64)
+    try:
+        return CameraModel("pinhole", row["width"], row["height"], matrix, np.zeros(0))
+    except ValueError as error:
+        raise LogError(f"{tables / 'calibrated_sensor.json'}, {mount['token']}: {error}") from None
 
 
 def _known(table: dict[str, Row], token: str, path: Path) -> Row:
@@ -185,21 +161,24 @@ def _ns(row: Row) -> int:
 
 
 def _scan(path: Path, topic: str, stamp_ns: int) -> LidarScan:
-    """float32 x y z intensity ring, in the frame of the LiDAR. Raises ValueError where the size does not fit."""
-    flat = np.fromfile(path, np.float32)
-    if flat.size == 0 or path.stat().st_size % 20:
-        raise ValueError("a point has 20 bytes")
-    table = flat.reshape(-1, 5)
+    """float32 x y z intensity ring, in the frame of the LiDAR. Raises FormError where the size does not fit."""
+    data = np.fromfile(path, np.uint8)
+    if data.size == 0 or data.size % 20:
+        raise FormError("a scan's size is a multiple of 20 bytes" if data.size else "empty scan")
+    table = data.view(np.float32).reshape(-1, 5)
+    if not np.isfinite(table).all():
+        table = table[np.isfinite(table).all(axis=1)]
     n = len(table)
     return LidarScan(
         Header(topic, stamp_ns - TURN_NS, stamp_ns, topic), TURN_NS, np.ascontiguousarray(table[:, :3]),
-        np.clip(table[:, 3] / np.float32(255), 0, 1), table[:, 4].astype(np.uint16), np.zeros(n, np.int32),
+        np.clip(table[:, 3] / np.float32(255), 0, 1), np.clip(table[:, 4], 0, 65535).astype(np.uint16),
+        np.zeros(n, np.int32),
     )  # fmt: skip
 
 
 def _speed(row: Row, by_token: dict[str, Row], stamps: dict[str, int]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(3,) of an annotation in the global frame, 0 for one that is alone."""
     before, after = by_token.get(row["prev"], row), by_token.get(row["next"], row)
-    seconds = (stamps[after["sample_token"]] - stamps[before["sample_token"]]) / 1e9
+    seconds = (stamps.get(after["sample_token"], 0) - stamps.get(before["sample_token"], 0)) / 1e9
     moved = np.asarray(after["translation"], np.float64) - np.asarray(before["translation"], np.float64)
     return moved / seconds if seconds > 0 else np.zeros(3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.logs.nuscenes import rows
+from fusion_pipeline.logs.nuscenes_rows import rows
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.messages import CameraFrame, EgoMotion, LidarScan
 
@@ -183,5 +183,5 @@ def test_damaged_files_are_counted_and_passed_over(tmp_path: Path) -> None:
 def test_tables_larger_than_a_piece_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = [{"token": str(k), "text": "[{" * (k % 7)} for k in range(500)]
     (tmp_path / "t.json").write_text(json.dumps(table))
-    monkeypatch.setattr("fusion_pipeline.logs.nuscenes.BLOCK", 64)
+    monkeypatch.setattr("fusion_pipeline.logs.nuscenes_rows.BLOCK", 64)
     assert list(rows(tmp_path / "t.json")) == table
