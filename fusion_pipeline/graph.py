@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import traceback
 import typing
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from fusion_pipeline import overrides
+from fusion_pipeline.checks import faults_of
+from fusion_pipeline.launchfile import module_of, pickled_place, users_error
 from fusion_pipeline.messages import Lap
-from fusion_pipeline.node import Node, Source, Stage
-from fusion_pipeline.topics import topic_of
+from fusion_pipeline.node import Node, Source, Stage, Surroundings
+from fusion_pipeline.topics import Topic, add_topics, own_topics, topic_of
+from fusion_pipeline.transport import schema
 
 LAUNCH_FILES = Path(__file__).resolve().parents[1] / "launch"  # those that come with the checkout
 
 
 class GraphError(ValueError):
-    """A graph that cannot run; the message names the process and what to do."""
+    """A graph that cannot run; the message names the process and what to do, `faults` has one sentence for each."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Wiring:
     writer_of: Mapping[str, str]  # topic -> label
     topics_read: Mapping[str, tuple[str, ...]]  # label -> topics
     lap_of: Mapping[str, str] = field(default_factory=dict)  # label -> the topic on which it says that a lap begins
+    notes: tuple[str, ...] = ()  # what works, but may be not what was meant
 
     def readers(self, topic: str) -> int:
         """How many processes listen to `topic`."""
@@ -82,6 +90,7 @@ class Graph:
     replay: bool = False  # time is the log's; every topic is delivered without loss
     notes: Mapping[str, str] = field(default_factory=dict)  # free facts for the effective configuration
     remote: Mapping[str, str] = field(default_factory=dict)  # topics of other hosts: {"lidar/top": "tcp://car:7001"}
+    topics: tuple[Topic, ...] = ()  # rows for kinds of topics of one's own, beside those of the nodes' `own_topics`
 
     def with_overrides(self, assignments: typing.Iterable[str]) -> Graph:
         """The graph with `--set` assignments applied. Raises OverrideError."""
@@ -96,15 +105,52 @@ class Graph:
         )
         return dataclasses.replace(self, processes=changed)
 
-    def check(self) -> Wiring:
-        """Make sure that the graph can run. Raises GraphError with every fault that was found."""
-        faults = [*self._name_faults(), *self._config_faults(), *self._file_faults()]
-        if faults:
-            raise GraphError("; ".join(faults))
+    def check(self, thorough: bool = False) -> Wiring:
+        """Make sure that the graph can run. Raises GraphError with every fault that was found.
+
+        With `thorough` also what a node would find on opening, such as an operator that ONNX Runtime has not.
+        """
+        self._refuse([*self._name_faults(), *self._config_faults()])
+        self._refuse([*self._value_faults(), *self._file_faults(), *self._topic_faults()])
         wiring, faults = self._wire()
+        self._refuse(faults)
+        written = (*wiring.writer_of, *self.remote)
+        around = Surroundings(written, tuple(p.config for p in self.processes), self.replay, thorough)
+        self._refuse([fault for process in self.processes for fault in _node_faults(process, around)])
+        notes = (f"{p.label}: {note}" for p in self.processes for note in p.node.notes(p.config, around))
+        return dataclasses.replace(wiring, notes=tuple(notes)) if thorough else wiring
+
+    @staticmethod
+    def _refuse(faults: list[str]) -> None:
         if faults:
-            raise GraphError("; ".join(faults))
-        return wiring
+            raise GraphError(*dict.fromkeys(faults))
+
+    def _value_faults(self) -> list[str]:
+        """Of the configs alone; and whether node and config can be handed to a process of their own."""
+        faults = [f"{process.label}: {text}" for process in self.processes for text in faults_of(process.config)]
+        for process in self.processes:
+            try:
+                ForkingPickler.dumps((process.node, process.config))
+            except Exception as error:  # pickle raises a dozen types
+                what = f"{pickled_place(process.node)} and its {pickled_place(process.config)}"
+                faults.append(f"{process.label}: {what} cannot be handed to a process of their own: {error}")
+            for key, value, low, high in (("nice", process.nice, 0, 19), ("cpu", process.cpu or 0, 0, 65_535)):
+                if not isinstance(value, int) or not low <= value <= high:
+                    faults.append(f"{process.label}: {key} = {value!r}: write a whole number from {low} to {high}")
+        return faults
+
+    def _topic_faults(self) -> list[str]:
+        """Make users' own topics known in this process; what is wrong with their rows."""
+        rows = [("the graph", self.topics), *((p.label, p.node.own_topics) for p in self.processes)]
+        faults = []
+        for label, own in rows:
+            for row in own:
+                try:
+                    add_topics((row,))
+                    schema.check_message(row.message)
+                except (ValueError, TypeError) as error:
+                    faults.append(f"{label}: {error}")
+        return faults
 
     def _name_faults(self) -> list[str]:
         if not self.processes:
@@ -149,7 +195,8 @@ class Graph:
         known = {**writer_of, **dict.fromkeys(self.remote, "")}
         read = {p.label: self._topics_read(p, known) for p in self.processes}
         for process in self.processes:
-            if issubclass(process.node, Stage) and not any(not t.startswith("health/") for t in read[process.label]):
+            unread = not any(not t.startswith("health/") for t in read[process.label])
+            if issubclass(process.node, Stage) and unread:
                 wanted = ", ".join(message.__name__ for message in process.node.reads)
                 faults.append(f"{process.label} reads {wanted}, but no process of the graph writes that")
         return _with_laps(Wiring(writer_of, read)), faults
@@ -159,7 +206,19 @@ class Graph:
         if not issubclass(process.node, Stage):
             return ()
         types, own = process.node.reads, process.label
-        return tuple(t for t, writer in writer_of.items() if writer != own and topic_of(t).message in types)
+        added = [row for row in own_topics() if row.recorded] if process.node.reads_own else []
+        rows = {t: topic_of(t) for t, writer in writer_of.items() if writer != own}
+        return tuple(t for t, row in rows.items() if row.message in types or row in added)
+
+
+def _node_faults(process: Process, around: Surroundings) -> Iterator[str]:
+    """What the node finds wrong with its config; errors that it raises are faults too."""
+    try:
+        yield from (f"{process.label}: {text}" for text in process.node.check(process.config, around))
+    except (ValueError, RuntimeError, OSError) as error:
+        if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+            raise
+        yield f"{process.label}: {error}"
 
 
 def _with_laps(wiring: Wiring) -> Wiring:
@@ -193,25 +252,36 @@ def load_graph(path: Path, **arguments: Any) -> Graph:
     """The `graph` of a launch file: a `Graph`, or a function that makes one of `arguments`. Raises GraphError."""
     if not path.is_file():
         raise GraphError(f"launch file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(f"launch_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise GraphError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    if path.suffix != ".py":
+        raise GraphError(f"{path} is not a Python file; a launch file ends in .py")
     try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise GraphError(f"{path}, line {error.lineno}: {error.msg}") from None
+        module = module_of(path)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else 1
+        place = error.filename if isinstance(error, SyntaxError) and error.filename else path
+        raise GraphError(f"{place}, line {line}: {getattr(error, 'msg', error)}") from None
     except Exception as error:
-        line = next(
-            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0
-        )
-        raise GraphError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+        raise GraphError(_place(error, path)) from error
     return _graph_of(module, path, arguments)
+
+
+def _place(error: Exception, path: Path) -> str:
+    """The user's line that raised it; of what lies deeper, the launch file's own."""
+    if told := users_error(error):
+        return told
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    line = next((f.lineno for f in frames if Path(f.filename) == path.resolve()), 0)
+    return f"{path}, line {line}: {type(error).__name__}: {error}"
 
 
 def _graph_of(module: ModuleType, path: Path, arguments: Mapping[str, Any]) -> Graph:
     graph = getattr(module, "graph", None)
-    made = graph(**arguments) if callable(graph) else graph
+    try:
+        made = graph(**arguments) if callable(graph) else graph
+    except Exception as error:
+        if not (told := users_error(error)):
+            raise
+        raise GraphError(told) from error
     if not isinstance(made, Graph):
         raise GraphError(f"{path} defines no `graph`; see launch/vehicle.py for the form")
     return made

@@ -9,6 +9,10 @@
     path = "lidar_bev.onnx"
     sha256 = "..."
 
+    [files.weights]  # where the network keeps its weights in a file beside it
+    path = "lidar_bev.onnx.data"
+    sha256 = "..."
+
     [[stages]]
     op = "bev_raster"
 
@@ -28,13 +32,16 @@ The operations and their options are in `operations.py`.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from fusion_pipeline.operations import Operation, OperationError, RunOnnx, build, nearest, parse_operation
+from fusion_pipeline.checks import nearest, shown
+from fusion_pipeline.onnxfile import OnnxFileError, read_onnx
+from fusion_pipeline.operations import Operation, OperationError, RunOnnx, parse_operation
+from fusion_pipeline.tables import TableError, build
+from fusion_pipeline.tomlfile import TomlError, read_toml
 
 SCHEMA = 1
 PROVIDERS = ("cpu", "cuda", "tensorrt")
@@ -101,7 +108,9 @@ class Manifest:
             known = cls.parse(path)
             if [file.sha256 for file in known.files.values()] == [digest]:
                 only = next(iter(known.files))
-                return replace(known, files={only: replace(known.files[only], path=str(model.resolve()))})
+                found = replace(known, files={only: replace(known.files[only], path=str(model.resolve()))})
+                found._check_external()
+                return found
         raise ManifestError(
             f"{model} has no manifest: {own.name} is not beside it and no shipped manifest states its sha256 "
             f"{digest}; write one like {SHIPPED.name}/fastestdet.toml"
@@ -109,7 +118,9 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a manifest and check the files that it names. Raises ManifestError."""
+        """Read a manifest and check the files that it names, and that it names all of which they are made. Raises
+        ManifestError.
+        """
         manifest = cls.parse(path)
         files = {}
         for key, file in manifest.files.items():
@@ -124,20 +135,22 @@ class Manifest:
                     "take the file that the manifest was written for, or correct the manifest"
                 )
             files[key] = replace(file, path=str(found.resolve()))
-        return replace(manifest, files=files)
+        loaded = replace(manifest, files=files)
+        loaded._check_external()
+        return loaded
 
     @classmethod
     def parse(cls, path: Path) -> Self:
         """Read a manifest without looking at the files that it names. Raises ManifestError."""
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = read_toml(path)
         except FileNotFoundError:
             raise ManifestError(f"manifest {path} does not exist; check the path") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except TomlError as error:
             raise ManifestError(f"manifest {path} cannot be read: {error}") from None
         try:
             return cls._from_table(path, table)
-        except (ManifestError, OperationError) as error:
+        except (ManifestError, TableError) as error:
             raise ManifestError(f"{path}: {error}") from None
 
     @classmethod
@@ -151,10 +164,17 @@ class Manifest:
             if not table.get(key):
                 raise ManifestError(f"lacks {key!r}")
         classes = table["classes"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
             raise ManifestError("classes should be a list of texts")
+        if len(set(classes)) < len(classes):
+            raise ManifestError("classes should name each class once")
+        for key in ("name", "license", "description", "source"):
+            if not isinstance(table.get(key, ""), str):
+                raise ManifestError(f"{key} = {shown(table[key])} should be a text")
         if not isinstance(table["files"], dict) or not isinstance(table["stages"], list):
             raise ManifestError("files should be tables [files.NAME], stages a list of tables [[stages]]")
+        if not isinstance(table.get("requires", {}), dict):
+            raise ManifestError("requires should be a table [requires]")
         requires = build(Requires, table.get("requires", {}))
         for provider in requires.providers:
             if provider not in PROVIDERS:
@@ -176,6 +196,37 @@ class Manifest:
                     if label not in self.classes:
                         raise ManifestError(f"stages[{number}]: {key}: {nearest('class', label, self.classes)}")
 
+    @property
+    def networks(self) -> dict[str, Path]:
+        """The files that `onnx` stages run, by their keys."""
+        names = {stage.file: None for stage in self.stages if isinstance(stage, RunOnnx)}
+        return {name: Path(self.files[name].path) for name in names}
+
+    def _check_external(self) -> None:
+        """Every file in which a network keeps weights must be stated with its sha256. Raises ManifestError."""
+        stated = {Path(file.path).resolve() for file in self.files.values()}
+        for name, file in self.files.items():
+            network = Path(file.path)
+            if network.suffix.lower() != ".onnx":
+                continue
+            where = f"{self.path}: files.{name}: {network.name}"
+            try:
+                external = read_onnx(network).external
+            except (OnnxFileError, OSError) as error:
+                raise ManifestError(f"{where} is no usable network: {error}") from None
+            for location, least in external.items():
+                held = network.parent / location
+                if not held.is_file():
+                    raise ManifestError(f"{where} keeps its weights in {location}, which is not beside it")
+                if held.resolve() not in stated:
+                    raise ManifestError(
+                        f"{where} keeps its weights in {location}, for which no sha256 is stated; if you trust that "
+                        f'file, add [files.weights] with path = "{location}" and sha256 = "{sha256_of(held)}"'
+                    )
+                size = held.stat().st_size
+                if size < least:
+                    raise ManifestError(f"{where} wants {least} bytes of {location}, which has {size}; is it cut off?")
+
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
@@ -188,7 +239,7 @@ def _files(table: Mapping[str, Any]) -> dict[str, ModelFile]:
     for key, entry in table.items():
         try:
             files[key] = build(ModelFile, entry if isinstance(entry, dict) else {})
-        except OperationError as error:
+        except TableError as error:
             raise ManifestError(f"files.{key}: {error}") from None
     return files
 

@@ -10,15 +10,26 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from fusion_pipeline.messages import Lap, Message
+from fusion_pipeline.topics import Topic
 from fusion_pipeline.trace import Stopwatch
 
 Config = TypeVar("Config")
 Made = TypeVar("Made", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a config is checked against besides itself: the graph that its node is part of."""
+
+    written: tuple[str, ...] = ()  # every topic that some process, or another host, publishes
+    configs: tuple[Any, ...] = ()  # of all nodes
+    replay: bool = False
+    thorough: bool = False  # `--check`: a second may be spent on what the node itself would find on opening
 
 
 class NodeError(RuntimeError):
@@ -36,6 +47,7 @@ class Node(ABC, Generic[Config]):
 
     commands: ClassVar[tuple[str, ...]] = ()  # words that `command` understands; others are not even asked
     stop_s: ClassVar[float] = 2.0  # from being asked to stop to being killed
+    own_topics: ClassVar[tuple[Topic, ...]] = ()  # rows for kinds of topics that only this user's nodes have
     every: ClassVar[bool] = False  # reads all there is, also of topics of which others want the newest alone
 
     def __init__(self, config: Config, name: str) -> None:
@@ -56,6 +68,18 @@ class Node(ABC, Generic[Config]):
     def files(cls, config: Config) -> tuple[Any, ...]:
         """Paths that must exist before the graph starts."""
         return ()
+
+    @classmethod
+    def check(cls, config: Config, around: Surroundings) -> Iterator[str]:
+        """Sentences on what keeps a node with this config from working, beyond what the config's own rules say (see
+        `checks.faults_of`). Asked in the parent before anything starts, so it should be light.
+        """
+        yield from ()
+
+    @classmethod
+    def notes(cls, config: Config, around: Surroundings) -> Iterator[str]:
+        """Sentences on what works, but may be not what was meant; `fusion launch --check` prints them."""
+        yield from ()
 
     @classmethod
     def products(cls, config: Config) -> tuple[Path, ...]:
@@ -108,6 +132,7 @@ class Stage(Node[Config]):
     """Takes messages of the types in `reads` from wherever the graph publishes them."""
 
     reads: ClassVar[tuple[type[Message], ...]] = ()
+    reads_own: ClassVar[bool] = False  # and users' own topics, of those kinds that are recorded
 
     def begin(self, lap: Lap) -> None:
         """A replay begins, or begins anew elsewhere: forget what came before, as if just opened. `finish` has been

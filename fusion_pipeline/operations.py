@@ -6,47 +6,69 @@ without a network, so that a manifest with a mistake is refused before anything 
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from fusion_pipeline.checks import Range, nearest
+from fusion_pipeline.tables import TableError, build
 
 FITS = ("stretch", "letterbox", "letterbox_top_left")
 ORDERS = ("bgr", "rgb")
 YOLO_LAYOUTS = ("v8", "end2end", "yolox", "fastestdet")
 FUSIONS = ("early", "late", "hybrid")
 Z_REFERENCES = ("local_ground", "vehicle")
+IMAGE_DTYPES = ("", "float32", "float16", "float64", "uint8")
+IMAGE_LAYOUTS = ("", "nchw", "nhwc")
+Share = Annotated[float, Range(0, 1)]
+Count = Annotated[int, Range(1, 4096)]
+Pixels = Annotated[int, Range(1, 16_384)]
+LONGEST_FIELD_M = 1000.0
 
 
-class OperationError(ValueError):
+class OperationError(TableError):
     """A stage that cannot be used; the message names the key and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageResize:
-    """Pictures to a tensor (1, 3, height, width) f32 for each camera, or (cameras, 3, ...) for all when `stack`."""
+    """Pictures to a tensor (1, 3, height, width) f32 for each camera, or (cameras, 3, ...) for all when `stack`.
 
-    width: int
-    height: int
+    `dtype` and `layout` "" are what the network's input declares: float16 and float64 are the same numbers in another
+    form, uint8 is the 8-bit values themselves (with scale = 1, no mean and no std), "nhwc" is (1, height, width, 3).
+    """
+
+    width: Pixels
+    height: Pixels
     out: str = "image"  # name of the tensor
     fit: str = "stretch"  # stretch; letterbox (centred); letterbox_top_left
     order: str = "bgr"  # colour order of the three channels
     scale: float = 1 / 255  # times the 8-bit value, before mean and std
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    pad: int = 114  # 8-bit grey of the borders of a letterbox
+    pad: Annotated[int, Range(0, 255)] = 114  # 8-bit grey of the borders of a letterbox
     stack: bool = False
-    cameras: int = 0  # of a stack: the rig's first so many; 0: all
+    cameras: Annotated[int, Range(0, 64)] = 0  # of a stack: the rig's first so many; 0: all
+    dtype: str = ""  # float32, float16, float64 or uint8
+    layout: str = ""  # nchw or nhwc
 
     def __post_init__(self) -> None:
         _one_of("fit", self.fit, FITS)
         _one_of("order", self.order, ORDERS)
+        _one_of("dtype", self.dtype, IMAGE_DTYPES)
+        _one_of("layout", self.layout, IMAGE_LAYOUTS)
         _positive(width=self.width, height=self.height)
-        if len(self.mean) != 3 or len(self.std) != 3 or 0.0 in self.std:
-            raise OperationError("mean and std need three numbers each, one per channel; std must not be 0")
+        if self.dtype == "uint8" and not self.plain:
+            raise OperationError(
+                "dtype uint8 holds the 8-bit values as they are; write scale = 1.0, no mean and no std"
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std, default=0.0) <= 0 or self.scale == 0:
+            raise OperationError("mean and std need three numbers each, one per channel; std must be positive")
+
+    @property
+    def plain(self) -> bool:
+        """Whether the 8-bit values stay as they are."""
+        return self.scale == 1.0 and set(self.mean) == {0.0} and set(self.std) == {1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +100,7 @@ class Lookup:
 
     x_m: tuple[float, ...] = (0.0, 70.4)  # the field, as in bev_raster
     y_m: tuple[float, ...] = (-40.0, 40.0)
-    cameras: int = 1
+    cameras: Annotated[int, Range(1, 64)] = 1
 
     def __post_init__(self) -> None:
         _positive(cameras=self.cameras)
@@ -94,14 +116,15 @@ class DecodeSounds:
 
     names: tuple[str, ...]
     tensor: str = "audio_events"
-    min_score: float = 0.5
+    min_score: Annotated[float, Range(0, 1, above=True)] = 0.5
     min_scores: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in self.min_scores.items():
             if name not in self.names:
                 raise OperationError(f"min_scores.{name}: {nearest('sound', name, self.names)}")
-            _positive(**{f"min_scores.{name}": least})
+            if not 0 < least <= 1:
+                raise OperationError(f"min_scores.{name} = {least} must be positive and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +155,9 @@ class DecodeCenter:
     `boxes` has the columns x y z l w h sin(yaw) cos(yaw) vx vy. The score is s^(1-iou_weight) * iou^iou_weight.
     """
 
-    min_score: float = 0.3
+    min_score: Share = 0.3
     z: str = "local_ground"  # what z is above: the raster's local ground, or the vehicle frame's origin
-    iou_weight: float = 0.5  # used only where the network gives `iou`
+    iou_weight: Share = 0.5  # used only where the network gives `iou`
     attribution: tuple[float, ...] = (1.0, 0.0, 0.0)  # lidar, camera, audio, where the network gives no `attr`
 
     def __post_init__(self) -> None:
@@ -154,8 +177,8 @@ class DecodeYolo:
     names: tuple[str, ...]
     class_map: Mapping[str, tuple[str, ...]]
     tensor: str = "output0"
-    min_score: float = 0.3
-    strides: tuple[int, ...] = (8, 16, 32)  # of the yolox grids
+    min_score: Share = 0.3
+    strides: tuple[Count, ...] = (8, 16, 32)  # of the yolox grids
 
     def __post_init__(self) -> None:
         _one_of("layout", self.layout, YOLO_LAYOUTS)
@@ -163,13 +186,15 @@ class DecodeYolo:
             for member in members:
                 if member not in self.names:
                     raise OperationError(f"class_map.{label}: {nearest('class', member, self.names)}")
+        if not self.names or not self.class_map:
+            raise OperationError("names and class_map must not be empty; without them no box has a class")
 
 
 @dataclass(frozen=True, slots=True)
 class Nms2d:
     """Of 2-D boxes that overlap by more than `iou` the best stays; per class unless `across_classes`."""
 
-    iou: float = 0.45
+    iou: Share = 0.45
     across_classes: bool = True
 
 
@@ -181,10 +206,10 @@ class NmsBev:
     standard deviations of position and than its width to the side: a camera alone tells a thing at several depths.
     """
 
-    iou: float = 0.2
+    iou: Share = 0.2
     across_classes: bool = True
-    top: int = 128
-    sigmas: float = 0.0
+    top: Annotated[int, Range(1, 100_000)] = 128
+    sigmas: Annotated[float, Range(0, 100)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +220,7 @@ class LiftToBoxes:
     """
 
     sizes: Mapping[str, tuple[float, ...]]
-    min_points: int = 5
+    min_points: Annotated[int, Range(1, 1_000_000)] = 5
     attribution: tuple[float, ...] = (0.5, 0.5, 0.0)  # the label is the camera's, the place the LiDAR's
 
     def __post_init__(self) -> None:
@@ -234,60 +259,8 @@ def parse_operation(table: Mapping[str, Any]) -> Operation:
         raise OperationError(nearest("op", name, OPERATIONS))
     try:
         return build(OPERATIONS[name], {key: value for key, value in table.items() if key != "op"})
-    except OperationError as error:
+    except TableError as error:
         raise OperationError(f"({name}): {error}") from None
-
-
-T = TypeVar("T")
-
-
-def build(kind: type[T], table: Mapping[str, Any]) -> T:
-    """A dataclass from a TOML table, every key and type checked. Raises OperationError naming the key."""
-    hints = typing.get_type_hints(kind)
-    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in table:
-        if key not in fields:
-            raise OperationError(nearest("key", key, fields))
-    for name, item in fields.items():
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and name not in table:
-            raise OperationError(f"lacks {name!r}")
-    return kind(**{key: _convert(key, value, hints[key]) for key, value in table.items()})
-
-
-def nearest(what: str, name: str, known: Iterable[str]) -> str:
-    """ "key 'scal' is unknown; did you mean 'scale'?" or, where nothing is near, the known names."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, 1, 0.5)
-    advice = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names[:12])}"
-    return f"{what} {name!r} is unknown; {advice}"
-
-
-def _convert(key: str, value: Any, wanted: Any) -> Any:
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted in (int, float, str, bool) and type(value) is wanted:
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(f"{key}[{i}]", item, arguments[0]) for i, item in enumerate(value))
-    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
-        return {name: _convert(f"{key}.{name}", item, arguments[1]) for name, item in value.items()}
-    if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
-        try:
-            return build(typing.cast(Any, wanted), value)
-        except OperationError as error:
-            raise OperationError(f"{key}: {error}") from None
-    raise OperationError(f"{key} = {value!r} should be {_described(wanted)}")
-
-
-def _described(wanted: Any) -> str:
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is tuple:
-        return f"a list of {_described(arguments[0])}"
-    if origin is not None and not isinstance(origin, types.UnionType):
-        return f"a table of {_described(arguments[1])}"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(wanted, "a table")
 
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
@@ -304,8 +277,11 @@ def _positive(**values: float) -> None:
 def _field(x_m: tuple[float, ...], y_m: tuple[float, ...]) -> None:
     for key, ends in (("x_m", x_m), ("y_m", y_m)):
         cells = (ends[1] - ends[0]) / 3.2 if len(ends) == 2 else 0.0  # of the coarsest part of the network
-        if cells < 1 or abs(cells - round(cells)) > 1e-6:
-            raise OperationError(f"{key} = {list(ends)} should be two numbers, a multiple of 3.2 m apart")
+        far = max(map(abs, ends), default=0.0) > LONGEST_FIELD_M
+        if far or cells < 1 or abs(cells - round(cells)) > 1e-6:
+            raise OperationError(
+                f"{key} = {list(ends)} should be two numbers, a multiple of 3.2 m apart, within {LONGEST_FIELD_M:g} m"
+            )
 
 
 def _shares(attribution: tuple[float, ...]) -> None:

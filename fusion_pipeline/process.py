@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.laps import LapGate
+from fusion_pipeline.launchfile import packed, users_error
 from fusion_pipeline.ledger import NOT_READY, RESTARTING, Carried, Ledger, added
 from fusion_pipeline.messages import Count, Hop, Lap, LogTime, Message
 from fusion_pipeline.node import Node, NodeError, NodeUnavailable, Source, Stage
@@ -65,6 +66,10 @@ class ProcessSpec:
     def counted(self) -> tuple[str, ...]:
         """Topics read whose sequence numbers go on when their writers are restarted: those of the graph's own nodes."""
         return tuple(topic for topic in self.reads if topic in self.local)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with the launch files and the topics that the parent knows: node and config may be defined there."""
+        return packed(self)
 
 
 class Runner:
@@ -252,9 +257,12 @@ def run_process(spec: ProcessSpec) -> None:
             sys.stderr.write(f"{error}\n")
             temporary = isinstance(error, NodeUnavailable)
             code = ProcessSpec.EXIT_UNAVAILABLE if temporary else ProcessSpec.EXIT_CONFIG
-        except Exception:
-            node.report("failed", traceback.format_exc().strip().splitlines()[-1])
+        except Exception as error:
+            told = users_error(error)
+            node.report("failed", told or traceback.format_exc().strip().splitlines()[-1])
             traceback.print_exc()
+            if told:
+                sys.stderr.write(f"{told}\n")
             code = 1
         else:
             code = 0 if runner.over else ProcessSpec.EXIT_STOPPED

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,20 @@ from typing import Any, Self
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles, require_shape
+from fusion_pipeline.checks import nearest, shown
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.tomlfile import TomlError, read_toml
+
+_COMMON = ("vehicle_from_sensor", "offset_ms")
+_KEYS = {
+    "lidar": (*_COMMON, "make"),
+    "camera": (*_COMMON, "model", "width_px", "height_px", "matrix", "distortion"),
+    "audio": (*_COMMON, "microphones_m"),
+}
+_ROTATIONS = ("quaternion_xyzw", "rotation", "roll_pitch_yaw_deg")
+_LARGEST_PX = 65_500  # what a JPEG can have on a side
+_LONGEST_OFFSET_MS = 3_600_000.0  # leap seconds and time zones are less
 
 
 class RigError(ValueError):
@@ -68,80 +80,150 @@ class Rig:
     def load(cls, path: Path) -> Self:
         """Read a rig file. Raises RigError naming the file, the sensor and what is wrong with it."""
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            return cls.from_table(read_toml(path))
         except FileNotFoundError:
             raise RigError(f"rig file {path} does not exist") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except TomlError as error:
             raise RigError(f"rig file {path} cannot be read: {error}") from None
-        try:
-            return cls.from_table(table)
         except RigError as error:
             raise RigError(f"rig file {path}: {error}") from None
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Self:
-        """Build from the parsed TOML of a rig file. Raises RigError."""
-        families = {"lidar": _lidar, "camera": _camera, "audio": _audio}
-        unknown = set(table) - {"name", *families}
-        if unknown:
-            raise RigError(f"unknown key {sorted(unknown)[0]!r}; known: name, {', '.join(families)}")
-        mounts: dict[str, dict[str, Any]] = {family: {} for family in families}
-        for family, build in families.items():
-            for sensor, entry in table.get(family, {}).items():
+        """Build from the parsed TOML of a rig file; every key, type and number is checked. Raises RigError.
+
+        Whether the numbers can be those of a vehicle is another question: see `rig_checks.implausible`.
+        """
+        _known("key", table, ("name", *_KEYS))
+        name = table.get("name", "unnamed")
+        if not isinstance(name, str):
+            raise RigError(f"name = {shown(name)}: write a text")
+        builders = {"lidar": _lidar, "camera": _camera, "audio": _audio}
+        mounts: dict[str, dict[str, Any]] = {family: {} for family in builders}
+        for family, build in builders.items():
+            sensors = table.get(family, {})
+            if not isinstance(sensors, dict):
+                raise RigError(f"{family} = {shown(sensors)}: write a table [{family}.NAME] for each sensor")
+            for sensor, entry in sensors.items():
                 try:
+                    if not isinstance(entry, dict):
+                        raise RigError(f"is {shown(entry)}; write a table [{family}.NAME], such as [{family}.front]")
+                    _known("key", entry, _KEYS[family])
                     mounts[family][f"{family}/{sensor}"] = build(entry)
-                except KeyError as error:
-                    raise RigError(f"[{family}.{sensor}] lacks {error.args[0]!r}") from None
-                except (TypeError, ValueError) as error:
-                    raise RigError(f"[{family}.{sensor}]: {error}") from None
+                except ValueError as error:
+                    raise RigError(f"[{family}.{sensor}] {error}") from None
         if not any(mounts.values()):
             raise RigError("it names no sensor; add a [lidar.NAME], [camera.NAME] or [audio.NAME] table")
-        return cls(str(table.get("name", "unnamed")), mounts["lidar"], mounts["camera"], mounts["audio"])
+        return cls(name, mounts["lidar"], mounts["camera"], mounts["audio"])
 
 
-def require_places(rig: Rig, topics: Collection[str]) -> None:
-    """Raise RigError where results of `topics` would need a place that `rig` does not have: of a LiDAR, or of any
-    sensor at all. A camera beside a LiDAR that is placed may lack its own; its pictures are not used.
-    """
-    fused = [topic for topic in topics if topic.startswith(("lidar/", "camera/"))]
-    missing = [topic for topic in fused if topic not in rig.topics]
-    if any(topic.startswith("lidar/") for topic in missing) or (missing and len(missing) == len(fused)):
-        named = f"{' and '.join(missing[:3])} {'sits' if len(missing) == 1 else 'sit'}"
-        raise RigError(f"nothing says where {named} on the vehicle; give a rig file with --rig")
+def _known(what: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
+    names = tuple(known)
+    for key in table:
+        if key not in names:
+            raise RigError(nearest(what, key, names))
 
 
-def _pose(entry: Mapping[str, Any]) -> Pose:
-    pose = entry["vehicle_from_sensor"]
-    translation = np.asarray(pose["translation_m"], np.float64)
-    if "quaternion_xyzw" in pose:
-        return Pose.from_quaternion(np.asarray(pose["quaternion_xyzw"], np.float64), translation)
-    if "rotation" in pose:
-        return Pose(np.asarray(pose["rotation"], np.float64), translation)
-    roll, pitch, yaw = np.deg2rad(pose.get("roll_pitch_yaw_deg", [0.0, 0.0, 0.0]))
-    return Pose.from_euler(roll, pitch, yaw, translation)
+def _needed(entry: Mapping[str, Any], key: str) -> Any:
+    if key not in entry:
+        raise RigError(f"lacks {key!r}")
+    return entry[key]
+
+
+def _number(key: str, value: Any) -> float:
+    """A finite number. Raises RigError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RigError(f"{key} = {shown(value)}: write a number")
+    if (isinstance(value, int) and abs(value) > 1 << 60) or not math.isfinite(value):
+        raise RigError(f"{key} = {shown(value)}: write a finite number")
+    return float(value)
+
+
+def _numbers(key: str, value: Any, *shape: int | None) -> Doubles:
+    """An array of finite numbers of `shape`, where None stands for any extent. Raises RigError."""
+    extent, rest = shape[0], shape[1:]
+    if not isinstance(value, list) or (extent is not None and len(value) != extent):
+        wanted = " x ".join("n" if size is None else str(size) for size in shape)
+        raise RigError(f"{key} = {shown(value)}: write a list of {wanted} numbers")
+    if not rest:
+        return np.asarray([_number(f"{key}[{i}]", item) for i, item in enumerate(value)], np.float64)
+    rows = [_numbers(f"{key}[{i}]", item, *rest) for i, item in enumerate(value)]
+    return np.asarray(rows, np.float64).reshape(len(rows), *(-1 if size is None else size for size in rest))
+
+
+def _pixels(entry: Mapping[str, Any], key: str) -> int:
+    value = _needed(entry, key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST_PX:
+        raise RigError(f"{key} = {shown(value)}: write a whole number of pixels, 1 to {_LARGEST_PX}")
+    return value
+
+
+def _text(entry: Mapping[str, Any], key: str, default: str) -> str:
+    value = entry.get(key, default)
+    if not isinstance(value, str):
+        raise RigError(f"{key} = {shown(value)}: write a text")
+    return value
+
+
+def _pose(entry: Mapping[str, Any], optical: bool = False) -> Pose:
+    """Where a sensor sits; `optical` ones must say how they are turned, since their axes are not the vehicle's."""
+    pose = _needed(entry, "vehicle_from_sensor")
+    if not isinstance(pose, dict):
+        raise RigError(f"vehicle_from_sensor = {shown(pose)}: write {{ translation_m = [x, y, z], ... }}")
+    try:
+        _known("key", pose, ("translation_m", *_ROTATIONS))
+        translation = _numbers("translation_m", _needed(pose, "translation_m"), 3)
+        given = [key for key in _ROTATIONS if key in pose]
+        if len(given) > 1:
+            raise RigError(f"has {' and '.join(given)}; one says it all")
+        if optical and not given:
+            raise RigError(
+                f"lacks a rotation ({', '.join(_ROTATIONS)}): a camera's axes are x right, y down, z ahead; one that "
+                "looks ahead has rotation = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]"
+            )
+        if "quaternion_xyzw" in pose:
+            quaternion = _numbers("quaternion_xyzw", pose["quaternion_xyzw"], 4)
+            if abs(float(np.linalg.norm(quaternion)) - 1) > 0.01:
+                raise RigError(f"quaternion_xyzw has the length {np.linalg.norm(quaternion):.3g}, not 1")
+            return Pose.from_quaternion(quaternion, translation)
+        if "rotation" in pose:
+            return Pose(_numbers("rotation", pose["rotation"], 3, 3), translation)
+        if "roll_pitch_yaw_deg" in pose:
+            angles = np.deg2rad(_numbers("roll_pitch_yaw_deg", pose["roll_pitch_yaw_deg"], 3))
+            return Pose.from_euler(float(angles[0]), float(angles[1]), float(angles[2]), translation)
+        return Pose(np.eye(3), translation)
+    except ValueError as error:
+        raise RigError(f"vehicle_from_sensor: {error}") from None
 
 
 def _offset_ns(entry: Mapping[str, Any]) -> int:
-    return round(float(entry.get("offset_ms", 0.0)) * 1e6)
+    offset = _number("offset_ms", entry.get("offset_ms", 0.0))
+    if abs(offset) > _LONGEST_OFFSET_MS:
+        raise RigError(f"offset_ms = {offset:g}: write milliseconds, at most an hour")
+    return round(offset * 1e6)
 
 
 def _lidar(entry: Mapping[str, Any]) -> LidarMount:
-    return LidarMount(_pose(entry), _offset_ns(entry), str(entry.get("make", "")))
+    return LidarMount(_pose(entry), _offset_ns(entry), _text(entry, "make", ""))
 
 
 def _camera(entry: Mapping[str, Any]) -> CameraMount:
-    model = CameraModel(
-        str(entry.get("model", "pinhole")),
-        int(entry["width_px"]),
-        int(entry["height_px"]),
-        np.asarray(entry["matrix"], np.float64),
-        np.asarray(entry.get("distortion", []), np.float64),
-    )
-    return CameraMount(_pose(entry), model, _offset_ns(entry))
+    width, height = _pixels(entry, "width_px"), _pixels(entry, "height_px")
+    matrix = _numbers("matrix", _needed(entry, "matrix"), 3, 3)
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or matrix[2].tolist() != [0.0, 0.0, 1.0] or matrix[1, 0] != 0:
+        raise RigError(
+            f"matrix = {matrix.tolist()}: write [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels, fx and fy above 0"
+        )
+    distortion = _numbers("distortion", entry.get("distortion", []), None)
+    model = CameraModel(_text(entry, "model", "pinhole"), width, height, matrix, distortion)
+    return CameraMount(_pose(entry, optical=True), model, _offset_ns(entry))
 
 
 def _audio(entry: Mapping[str, Any]) -> MicrophoneArray:
-    return MicrophoneArray(_pose(entry), np.asarray(entry["microphones_m"], np.float64), _offset_ns(entry))
+    microphones = _numbers("microphones_m", _needed(entry, "microphones_m"), None, 3)
+    if not len(microphones):
+        raise RigError("microphones_m is empty; write [x, y, z] of each microphone, in the order of the channels")
+    return MicrophoneArray(_pose(entry), microphones, _offset_ns(entry))
 
 
 def _key(name: str) -> str:

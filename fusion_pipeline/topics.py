@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,10 +56,37 @@ TOPICS: tuple[Topic, ...] = (
 _BY_KIND = {topic.kind: topic for topic in TOPICS}
 
 
+_OWN: dict[str, Topic] = {}
+
+
+def add_topics(rows: Iterable[Topic]) -> None:
+    """Let users' own kinds of topics travel in this process. Raises ValueError for a kind that is taken, and for what
+    is no row.
+    """
+    for row in rows:
+        if not isinstance(row, Topic):
+            raise ValueError(f"{row!r} is no row of the table of topics; write Topic(kind, message, ...)")
+        if row.kind in {topic.kind for topic in TOPICS}:
+            raise ValueError(f"topics of the kind {row.kind!r} are this program's own; choose another kind")
+        if not row.kind or "/" in row.kind or not row.kind.isprintable() or " " in row.kind:
+            raise ValueError(f"{row.kind!r} is no kind of topics; write one word, such as 'radar'")
+        if row.max_bytes < 1024 or not row.rate_hz > 0:
+            raise ValueError(f"topics of the kind {row.kind!r} need a rate above 0 and at least 1024 bytes a message")
+        _OWN[row.kind] = _BY_KIND[row.kind] = row
+
+
+def own_topics() -> tuple[Topic, ...]:
+    """The rows that users have added."""
+    return tuple(_OWN.values())
+
+
 def topic_of(name: str) -> Topic:
     """The table's row for a topic name such as "camera/front". Raises KeyError naming the known kinds."""
     kind = name.split("/", 1)[0]
     try:
         return _BY_KIND[kind]
     except KeyError:
-        raise KeyError(f"topic {name!r} is of no known kind; known: {', '.join(_BY_KIND)}") from None
+        raise KeyError(
+            f"topic {name!r} is of no known kind; known: {', '.join(_BY_KIND)}; a kind of your own needs a row in the "
+            "node's `own_topics`"
+        ) from None

@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from fusion_pipeline.checks import Range, nearest, output_fault
 from fusion_pipeline.messages import Message, SensorSet, Tracks
-from fusion_pipeline.node import NodeError, Stage
+from fusion_pipeline.node import NodeError, Stage, Surroundings
 from fusion_pipeline.output_file import write_whole
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
 REMEMBERED = 4  # sets that wait for their tracks
 
 
@@ -24,7 +26,7 @@ class PictureConfig:
 
     out: Path  # a .png or .jpg file, replaced at each drawing
     rig: Path
-    every_s: float = 1.0
+    every_s: Annotated[float, Range(0, 86_400)] = 1.0
     camera: str = ""  # topic of the camera to show; empty: the rig's first
     all_frames: bool = False  # draw every set into OUT_000123.png, for a film
 
@@ -44,12 +46,25 @@ class Picture(Stage[PictureConfig]):
         """The picture."""
         return (config.out,)
 
+    @classmethod
+    def check(cls, config: PictureConfig, around: Surroundings) -> Iterator[str]:
+        """The rig's camera, and the file to draw into."""
+        from fusion_pipeline.rig import Rig
+
+        rig = Rig.load(config.rig)
+        if config.camera and config.camera not in rig.cameras:
+            yield f"camera: {nearest('camera', config.camera, rig.cameras)}"
+        elif not rig.cameras:
+            yield f"the rig {config.rig} has no camera to show"
+        if fault := output_fault(config.out, SUFFIXES):
+            yield f"out: {fault}"
+
     def open(self) -> None:
         """Read the rig. Raises NodeError for a suffix that is no picture's."""
         from fusion_pipeline.encode.inputs import SceneReader
         from fusion_pipeline.rig import Rig
 
-        if self.config.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        if self.config.out.suffix.lower() not in SUFFIXES:
             raise NodeError(f"cannot draw into {self.config.out}; name a .png or .jpg file")
         rig = Rig.load(self.config.rig)
         camera = self.config.camera or next(iter(rig.cameras), "")

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from fusion_pipeline.checks import Range
 from fusion_pipeline.clock import LAST_NS, MILLISECOND_NS, SECOND_NS, now_ns, seconds_to_ns
 from fusion_pipeline.messages import Header, Lap, LidarScan, LogTime, Message
 from fusion_pipeline.node import NodeError, Source
@@ -19,6 +20,7 @@ from nodes.deck import COMMANDS, Deck
 if TYPE_CHECKING:
     from fusion_pipeline.logs.reader import Log
 
+WarmUp = Annotated[float, Range(0, infinite=True)]
 AHEAD = 8  # messages read ahead, so that a slow disk does not delay what is due
 SAY_S = 0.4  # how often its health says where it stands
 LOGTIME, LAP = "logtime", "lap"
@@ -31,17 +33,17 @@ class PlayerConfig:
     """What to play, how fast, and as what. Times are seconds after the log's first message."""
 
     log: Path
-    rate: float = 1.0  # times real time; 0 as fast as the pipeline takes it
+    rate: Annotated[float, Range(0, 1e6)] = 1.0  # times real time; 0 as fast as the pipeline takes it
     topics: tuple[str, ...] = ()  # empty: all sensor topics
     remap: tuple[str, ...] = ()  # "camera/left=camera/front": the first is played as the second
-    start_s: float = 0.0
-    end_s: float = 0.0  # 0: to the log's end
-    warm_up_s: float = 2.0  # before the start and a seek, played unseen so that nothing begins cold; inf: all
-    loops: int = 1  # 0: for ever
+    start_s: Annotated[float, Range(0)] = 0.0
+    end_s: Annotated[float, Range(0)] = 0.0  # 0: to the log's end
+    warm_up_s: WarmUp = 2.0  # before the start and a seek, played unseen so that nothing begins cold; inf: all
+    loops: Annotated[int, Range(0)] = 1  # 0: for ever
     live: bool = False  # stamps become those of now, and nobody waits for slow readers
     paused: bool = False
     step_topic: str = ""  # a step ends when the set of this topic's next message is out; empty: the first topic
-    step_ms: float = 60.0  # the deadline of a set, after its message has arrived
+    step_ms: Annotated[float, Range(0, 60_000)] = 60.0  # the deadline of a set, after its message has arrived
 
 
 class Player(Source[PlayerConfig]):

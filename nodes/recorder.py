@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from fusion_pipeline.checks import OneOf, Range, nearest, output_fault
 from fusion_pipeline.clock import seconds_to_ns
 from fusion_pipeline.messages import (
     AudioChunk,
@@ -19,7 +20,7 @@ from fusion_pipeline.messages import (
     Message,
     Tracks,
 )  # fmt: skip
-from fusion_pipeline.node import NodeError, Stage
+from fusion_pipeline.node import NodeError, Stage, Surroundings
 
 if TYPE_CHECKING:
     from fusion_pipeline.logs.record import Recording
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 REPLAY_PATIENCE_S = 60.0  # a replay waits for the disk
 SAVE = "save"
+Amount = Annotated[float, Range(0, 1e9)]
+Compression = Annotated[str, OneOf("none", "lz4", "zstd", instead={"zst": "zstd", "no": "none"})]
+MEANT = {"jpg": "jpeg", "avc": "h264", "h.264": "h264", "x264": "h264", "none": "raw"}
+Images = Annotated[str, OneOf("raw", "jpeg", "png", "h264", instead=MEANT)]
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,15 @@ class RecorderConfig:
     out: Path  # a .mcap file, replaced if it is there; further files are out-002.mcap, out-003.mcap
     rig: Path | None = None  # goes into the file, so that it can be replayed alone
     topics: tuple[str, ...] = ()  # topics, or kinds such as "lidar"; empty: all that the table marks as recorded
-    split_mb: float = 0.0  # begin a new file at this size; 0: never
-    split_s: float = 0.0  # begin a new file after this time; 0: never
-    keep_s: float = 0.0  # keep only the last of this in memory, and write it when asked; 0: write everything
-    keep_mb: float = 1024.0  # at most so much of it
-    after_s: float = 10.0  # what is written of the time after it was asked for
+    split_mb: Amount = 0.0  # begin a new file at this size; 0: never
+    split_s: Amount = 0.0  # begin a new file after this time; 0: never
+    keep_s: Amount = 0.0  # keep only the last of this in memory, and write it when asked; 0: write everything
+    keep_mb: Annotated[float, Range(0, 1e9, above=True)] = 1024.0  # at most so much of it
+    after_s: Amount = 10.0  # what is written of the time after it was asked for
     save_on: str = ""  # ask for it at a box or sound of which this is true: "label = 'pedestrian' and range_m < 10"
-    compression: str = "lz4"  # none, lz4 or zstd
-    images: str = "raw"  # pictures as they come, or raw ones as jpeg, png or h264
-    buffer_mb: float = 256.0  # memory for what waits for the disk
+    compression: Compression = "lz4"  # none, lz4 or zstd
+    images: Images = "raw"  # pictures as they come, or raw ones as jpeg, png or h264
+    buffer_mb: Annotated[float, Range(16, 1e6)] = 256.0  # memory for what waits for the disk
 
 
 class Recorder(Stage[RecorderConfig]):
@@ -53,6 +58,7 @@ class Recorder(Stage[RecorderConfig]):
     reads = (CameraFrame, LidarScan, AudioChunk, EgoMotion, Detections, Tracks, Health)
     commands = (SAVE,)
     stop_s = 12.0  # what waits for a slow disk is not thrown away
+    reads_own = True
     every = True  # also of topics of which others want the newest alone
 
     @classmethod
@@ -64,6 +70,27 @@ class Recorder(Stage[RecorderConfig]):
     def products(cls, config: RecorderConfig) -> tuple[Path, ...]:
         """The recording."""
         return (config.out,)
+
+    @classmethod
+    def check(cls, config: RecorderConfig, around: Surroundings) -> Iterator[str]:
+        """The file, the rig, the topics, and the condition on which to save."""
+        from fusion_pipeline.logs.rows import COLUMNS
+        from fusion_pipeline.logs.where import parse_where
+
+        if fault := output_fault(config.out, (".mcap",)):
+            yield f"out: {fault}"
+        if config.rig is not None:
+            from fusion_pipeline.rig import Rig
+
+            Rig.load(config.rig)
+        known = {*around.written, *(topic.split("/", 1)[0] for topic in around.written), "health"}
+        for topic in config.topics:
+            if topic not in known and not topic.startswith("health/"):
+                yield f"topics: {nearest('topic', topic, sorted(known))}"
+        if config.save_on and not config.keep_s:
+            yield "save_on needs keep_s: how many seconds before it are to be held in memory"
+        if config.save_on:
+            parse_where(config.save_on, COLUMNS)
 
     def open(self) -> None:
         """Create the file. Raises LogError where that is not possible, NodeError for settings that cannot be."""
@@ -162,8 +189,6 @@ class Recorder(Stage[RecorderConfig]):
             recording = self._recording
             if recording.problem:
                 self.report("degraded", f"{recording.problem}; {sum(self.counts().values())} messages lost")
-            elif recording.incident:
-                self.report("degraded", f"{recording.incident}; {recording.describe()}")
             else:
                 self.report("ready", recording.describe())
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from fusion_pipeline.checks import output_fault
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.messages import Detections, Lap, Message, SensorSet, Tracks
-from fusion_pipeline.node import NodeError, Stage
+from fusion_pipeline.node import NodeError, Stage, Surroundings
 from fusion_pipeline.output_file import LineFile, OutputFile, begin_output
 
 
@@ -29,6 +30,12 @@ class Results(Stage[ResultsConfig]):
     def products(cls, config: ResultsConfig) -> tuple[Path, ...]:
         """The file of lines."""
         return (config.out,)
+
+    @classmethod
+    def check(cls, config: ResultsConfig, around: Surroundings) -> Iterator[str]:
+        """The file to write."""
+        if fault := output_fault(config.out):
+            yield f"out: {fault}"
 
     def open(self) -> None:
         """Create the file, or go on with it after a restart. Raises NodeError where that is not possible.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from fusion_pipeline.align.buffer import Buffer, Entry, Sensed
 from fusion_pipeline.align.clocks import Clocks
-from fusion_pipeline.align.config import AlignerConfig
+from fusion_pipeline.align.config import AlignerConfig, Stream
 from fusion_pipeline.align.heard import SILENT, Heard, late_by
 from fusion_pipeline.align.match import match
 from fusion_pipeline.align.plausible import REPEATED, STRANGER, Plausible
@@ -27,11 +27,16 @@ from fusion_pipeline.messages import (
     SensorSet,
 )  # fmt: skip
 
+PACED = ("audio", "ego")  # kinds of which a tick, not a message, makes a set
+PACED_WINDOW_MS = 100.0  # of odometry as the reference, between its samples
 MAX_TICKS = 10  # after a long pause only the newest ticks matter
 
 
 class Aligner:
     """Feed `step` and `advance`; `counts[(topic, outcome)]` with `received[topic]` is the ledger.
+
+    The reference is any stream. Of a LiDAR or a camera every message makes a set; of sound or odometry, whose messages
+    are many, the first that ends a tick or more after the set before.
 
     Outcomes: used, late, unmatched, evicted, "refused: <why>". After `flush` they add up to what was received.
     """
@@ -46,8 +51,12 @@ class Aligner:
         self._plausible, self._jump = Plausible(config), seconds_to_ns(config.jump_s)
         self.clocks = Clocks()
         self._heard = {topic: Heard() for topic in (config.reference, *(stream.topic for stream in config.streams))}
-        self._buffers = {stream.topic: Buffer.of(stream, config) for stream in config.streams}
-        self._pending: deque[tuple[int, LidarScan]] = deque()
+        streams, reference = list(config.streams), config.reference
+        self._paced = reference.split("/", 1)[0] in PACED
+        if self._paced:  # its messages are gathered as those of any other stream
+            streams.append(Stream(reference, PACED_WINDOW_MS, config.reference_offset_ms))
+        self._buffers = {stream.topic: Buffer.of(stream, config) for stream in streams}
+        self._pending: deque[tuple[int, Sensed]] = deque()
         self._arrived: dict[str, int] = {}
         self._first: int | None = None  # arrival of the first message
         self._last: int | None = None  # instant of the newest set
@@ -59,7 +68,7 @@ class Aligner:
         topic = header.source
         self.received[topic] += 1
         buffer = self._buffers.get(topic)
-        is_reference = topic == self.config.reference and isinstance(message, LidarScan)
+        is_reference = topic == self.config.reference and isinstance(message, (LidarScan, CameraFrame))
         if buffer is None and not is_reference:
             self.counts[topic, STRANGER] += 1
             return
@@ -79,10 +88,11 @@ class Aligner:
         if self._first is None:
             self._first = header.arrival_ns
         if is_reference:
-            assert isinstance(message, LidarScan)
             self._refer(message, stamp)
         elif buffer is not None:
             self._store(buffer, message, stamp)
+            if topic == self.config.reference:
+                self._pace(message, mark)
         while self._pending and all(buffer.proves(self._pending[0][0]) for buffer in self._buffers.values()):
             yield self._emit(header.arrival_ns, topic)
 
@@ -120,7 +130,15 @@ class Aligner:
         """Of a message of the reference, on its own clock."""
         return (message.middle_ns if isinstance(message, LidarScan) else message.header.capture_ns) + self._offset
 
-    def _refer(self, scan: LidarScan, t: int) -> None:
+    def _pace(self, message: Sensed, t: int) -> None:
+        """A set at `t`, where the one before is a tick ago."""
+        newest = self._pending[-1][0] if self._pending else self._last
+        if newest is None or t >= newest + self._tick:
+            self._pending.append((t, message))
+            if len(self._pending) > self.config.max_messages:
+                self._pending.popleft()
+
+    def _refer(self, scan: Sensed, t: int) -> None:
         topic = scan.header.source
         newest = self._pending[-1][0] if self._pending else self._last
         if newest is not None and t <= newest:
@@ -155,12 +173,15 @@ class Aligner:
 
     def _emit(self, now_ns: int, held_by: str) -> SensorSet:
         t, scan = self._pending.popleft()
+        deadline = scan.header.arrival_ns + self._deadline
+        if self._paced:
+            return self._build(t, deadline, None, now_ns, held_by)
         self.counts[scan.header.source, "used"] += 1
-        return self._build(t, scan.header.arrival_ns + self._deadline, scan, now_ns, held_by)
+        return self._build(t, deadline, scan, now_ns, held_by)
 
-    def _build(self, t: int, deadline: int, scan: LidarScan | None, now_ns: int, held_by: str) -> SensorSet:
+    def _build(self, t: int, deadline: int, scan: Sensed | None, now_ns: int, held_by: str) -> SensorSet:
         parts: list[Sensed] = [scan] if scan else []
-        missing = [] if scan else [self._missing(self.config.reference, t, deadline, SILENT)]
+        missing = [] if scan or self._paced else [self._missing(self.config.reference, t, deadline, SILENT)]
         for buffer in self._buffers.values():
             found = match(buffer, t, deadline, self.config)
             if isinstance(found, str):

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+REFERENCE_KINDS = ("lidar", "camera", "audio")  # the first that there is makes the sets
+
+
+def default_reference(topics: Iterable[str]) -> str:
+    """The stream whose messages make the sets where none is named: the first LiDAR, else the first camera, else the
+    first microphone array; "" where there is none of these.
+    """
+    topics = tuple(topics)
+    ranked = (topic for kind in REFERENCE_KINDS for topic in topics if topic.split("/", 1)[0] == kind)
+    return next(ranked, "")
 
 
 @dataclass(frozen=True, slots=True)

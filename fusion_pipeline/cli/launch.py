@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fusion_pipeline.cli.errors import EXIT_USER
+
 
 def launch(
     file: Annotated[Path, typer.Argument(help="Python file that defines `graph`.", show_default=False)],
@@ -27,12 +29,18 @@ def launch(
     Every process is watched: one that dies is started again, with growing pauses, and given up when that does not help.
     """
     from fusion_pipeline.exposure import refuse_exposure
-    from fusion_pipeline.graph import load_graph
+    from fusion_pipeline.graph import GraphError, load_graph
 
     graph = load_graph(file).with_overrides(assignments or [])
     refuse_exposure(graph, insecure)
     if check:
-        _print_wiring(graph.check())
+        try:
+            wiring = graph.check(thorough=True)
+        except GraphError as error:
+            for fault in error.faults:
+                typer.echo(f"fusion: {' '.join(fault.split())}", err=True)
+            raise typer.Exit(EXIT_USER) from None
+        _print_wiring(wiring)
         return
     from fusion_pipeline.cli.running import run_graph
 
@@ -52,3 +60,5 @@ def _print_wiring(wiring: object) -> None:
             topic, writer, ", ".join(label for label, topics in wiring.topics_read.items() if topic in topics)
         )
     Console().print(table)
+    for note in wiring.notes:
+        typer.echo(note)

@@ -13,24 +13,24 @@ import numpy as np
 
 from fusion_pipeline.clock import now_ns
 from fusion_pipeline.detect.center import CenterDecoder, attributed
-from fusion_pipeline.detect.late import fused_late, senses_apart
+from fusion_pipeline.detect.contract import NOT_USED, model_faults, resolved, unused_topics
 from fusion_pipeline.detect.lift import Lifter
-from fusion_pipeline.detect.network import Network
+from fusion_pipeline.detect.network import Network, refuse_providers
+from fusion_pipeline.detect.network_step import NetworkStep
 from fusion_pipeline.detect.nms import suppressed_2d, suppressed_bev
-from fusion_pipeline.detect.painter import Painter, washed, without_camera
-from fusion_pipeline.detect.providers import ProviderError
+from fusion_pipeline.detect.painter import Painter
 from fusion_pipeline.detect.sound_decoder import SoundDecoder
 from fusion_pipeline.detect.sounds import sounds_from_srp
 from fusion_pipeline.detect.steps import empty, rastered, resized, stacked, steered
 from fusion_pipeline.detect.work import Work
 from fusion_pipeline.detect.yolo import YoloDecoder
 from fusion_pipeline.encode.grid import BevGrid
-from fusion_pipeline.encode.inputs import PRESENT, SceneReader
+from fusion_pipeline.encode.inputs import SceneReader
 from fusion_pipeline.encode.lookup import MAP, rig_tables
 from fusion_pipeline.encode.paint import PICTURED
 from fusion_pipeline.encode.points import BevRaster
 from fusion_pipeline.encode.sweeps import Sweeps
-from fusion_pipeline.manifest import DEFAULT_MODEL, Manifest, ManifestError
+from fusion_pipeline.manifest import Manifest, ManifestError
 from fusion_pipeline.messages import (
     AudioChunk,
     CameraFrame,
@@ -79,8 +79,9 @@ class Inference:
         phases: tuple[Phase, ...],
         networks: tuple[Network, ...],
         memories: Sequence[Sweeps | Painter] = (),
+        unused: Sequence[str] = (),
     ):
-        self.manifest = manifest
+        self.manifest, self.unused = manifest, frozenset(unused)
         self._reader, self._phases, self._networks, self._memories = reader, phases, networks, memories
 
     def forget(self) -> None:
@@ -100,19 +101,17 @@ class Inference:
     ) -> Self:
         """Load and warm up `model`, an ONNX file or its manifest; `min_score` None takes the manifest's.
 
-        Sets this process's OpenCV to `threads` threads. Raises ManifestError, ModelError or ProviderError.
+        Sets this process's OpenCV to `threads` threads. Raises ManifestError, ModelError or ProviderError, also where
+        model and rig do not fit together.
         """
         manifest = Manifest.beside(model)
-        for name in providers:
-            if name not in manifest.requires.providers:
-                raise ProviderError(
-                    f"{manifest.name} runs on {', '.join(manifest.requires.providers)}, not on {name}; ask for it, or "
-                    f"take another model, such as {DEFAULT_MODEL}"
-                )
+        for fault in model_faults(manifest, rig):
+            raise ManifestError(fault)
+        manifest = resolved(manifest)
+        refuse_providers(manifest, providers)
         cv2.setNumThreads(threads)
         networks = {
-            key: Network(Path(file.path), tuple(providers), threads, allow_fallback)
-            for key, file in manifest.files.items()
+            key: Network(path, tuple(providers), threads, allow_fallback) for key, path in manifest.networks.items()
         }
         steps = _Steps(manifest, rig, networks, min_score)
         named = [(_PHASES.get(type(stage), "decode"), steps.of(stage)) for stage in manifest.stages]
@@ -121,12 +120,15 @@ class Inference:
             for name, group in groupby(named, key=lambda item: item[0])
         )
         kinds = {type(stage) for stage in manifest.stages}
-        reader = SceneReader(rig, points=bool(kinds & {BevRasterize, LiftToBoxes}), pictures=ImageResize in kinds)
-        return cls(manifest, reader, phases, tuple(networks.values()), steps.memories)
+        unused = unused_topics(manifest, rig)
+        points, pictures = bool(kinds & {BevRasterize, LiftToBoxes}), ImageResize in kinds
+        reader = SceneReader(rig, points, pictures, unused=unused)
+        return cls(manifest, reader, phases, tuple(networks.values()), steps.memories, unused)
 
     def describe(self) -> str:
         """What the networks really run on, for health."""
-        return "; ".join(network.describe() for network in self._networks)
+        running = "; ".join(network.describe() for network in self._networks)
+        return f"{running}; {NOT_USED}: {', '.join(sorted(self.unused))}" if self.unused else running
 
     def __call__(self, sensor_set: SensorSet) -> Detections:
         """The set's detections. What is absent or damaged is named in `missing`, and has no share in any box."""
@@ -149,8 +151,11 @@ class Inference:
             hops[-1] = replace(hops[-1], end_ns=now_ns())
         absent = tuple(f"{item.source}: {item.reason}" for item in sensor_set.missing)
         header = Header("detections", head.capture_ns, head.arrival_ns, "vehicle", head.hops + tuple(hops))
-        notes = absent + scene.refused + work.skipped
-        return Detections(header, self.manifest.classes, boxes, heard, _sources(sensor_set), notes, sensor_set.egos)
+        sources = _sources(sensor_set)
+        left_out = tuple(f"{item.source}: {NOT_USED}" for item in sources if item.source in self.unused)
+        sources = tuple(item for item in sources if item.source not in self.unused)
+        notes = absent + scene.refused + work.skipped + left_out
+        return Detections(header, self.manifest.classes, boxes, heard, sources, notes, sensor_set.egos)
 
 
 _PHASES: dict[type[Operation], str] = {
@@ -238,35 +243,8 @@ class _Steps:
         (self._per_view if per_view else self._known).update(outputs.values())
         if not per_view:
             self._senses.update(dict.fromkeys(outputs.values(), senses))
-        columns = [PRESENT.index(sense) for sense in PRESENT if sense in senses]
-        skipped = f"{stage.file}: skipped, nothing from {' or '.join(PRESENT[column] for column in columns)}"
         painter, raster, bev = self._painter(stage, network, sources, per_view)
-
-        def run(work: Work) -> Work:
-            if columns and not per_view and not work.scene.present[0, columns].any():
-                return replace(work, skipped=(*work.skipped, skipped))
-            if not per_view:
-                inputs = {name: work.tensors[source] for name, source in sources.items()}
-                there = painter is not None and raster is not None and painter.paint(work.scene, raster, inputs[bev])
-                if stage.fusion == "early" and there:  # without paint the camera says what it can in another way
-                    inputs = without_camera(inputs)
-                if stage.fusion == "late":
-                    alone = [network(part) for part in senses_apart(inputs)]
-                    found = fused_late(*alone) if len(alone) == 2 else alone[0]
-                else:
-                    found = network(inputs)
-                if painter is not None:
-                    washed(inputs[bev])
-                    painter.keep(work.scene, found["cam_seg"])
-                return work.with_tensors({outputs[name]: array for name, array in found.items()})
-            views = []
-            for view in work.views:
-                tensors = {**work.tensors, **view.tensors}
-                found = network({name: tensors[source] for name, source in sources.items()})
-                views.append(replace(view, tensors={**view.tensors, **{outputs[k]: v for k, v in found.items()}}))
-            return replace(work, views=tuple(views))
-
-        return run
+        return NetworkStep(stage, network, sources, outputs, senses, per_view, painter, raster, bev)
 
     def _painter(
         self, stage: RunOnnx, network: Network, sources: Mapping[str, str], per_view: bool

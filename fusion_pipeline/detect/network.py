@@ -17,8 +17,9 @@ import numpy as np
 import onnxruntime as ort
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.checks import nearest
 from fusion_pipeline.detect.providers import PROVIDERS, ProviderBusy, ProviderError, is_busy, why_absent
-from fusion_pipeline.operations import nearest
+from fusion_pipeline.manifest import DEFAULT_MODEL, Manifest
 
 _CPU = PROVIDERS["cpu"].runtime_name
 _SILENT, _ERRORS = 4, 3  # ONNX Runtime's log severities: fatal, error
@@ -155,6 +156,36 @@ class Network:
             kind = ProviderBusy if is_busy(why) else ProviderError
             raise kind(f"{why}. Mend it, ask for cpu, or allow the fallback")
         self._note = f" ({why})"
+
+
+def refuse_providers(manifest: Manifest, providers: Sequence[str]) -> None:
+    """Raises ProviderError where the model is not made for one of `providers`."""
+    for name in providers:
+        if name not in manifest.requires.providers:
+            raise ProviderError(
+                f"{manifest.name} runs on {', '.join(manifest.requires.providers)}, not on {name}; ask for it, or "
+                f"take another model, such as {DEFAULT_MODEL}"
+            )
+
+
+def opened(manifest: Manifest, providers: Sequence[str], allow_fallback: bool = False) -> None:
+    """Open every network of a loaded manifest as it is, without optimisation and without a run: what ONNX Runtime
+    itself refuses, such as an operator set that it does not know, and providers that it has not. Raises ModelError or
+    ProviderError.
+    """
+    refuse_providers(manifest, providers)
+    available = ort.get_available_providers()
+    for name in providers:
+        if PROVIDERS[name].runtime_name not in available and not allow_fallback:
+            package = Path(ort.__file__).parent / "capi"
+            raise ProviderError(f"{name} was asked for but cannot run: {why_absent(name, available, package)}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with _quiet():
+        for path in manifest.networks.values():
+            _open(path, options, [(_CPU, {})])
 
 
 def _open(

@@ -38,7 +38,8 @@ def resized(work: Work, stage: ImageResize) -> Work:
 def stacked(work: Work, stage: ImageResize, rig: Rig) -> Work:
     """One tensor of all pictures in the rig's order; zeros for a camera that is silent."""
     order = list(rig.cameras)[: stage.cameras or None]
-    rows = np.zeros((stage.cameras or max(1, len(order)), 3, stage.height, stage.width), np.float32)
+    picture = (stage.height, stage.width, 3) if stage.layout == "nhwc" else (3, stage.height, stage.width)
+    rows = np.zeros((stage.cameras or max(1, len(order)), *picture), stage.dtype or np.float32)
     for view in work.views:
         if view.picture.source not in order:
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fusion_pipeline.arrays import Bytes, Doubles, Floats
+from fusion_pipeline.arrays import Array, Bytes, Doubles
 from fusion_pipeline.messages import CameraFrame
 from fusion_pipeline.operations import ImageResize
 from fusion_pipeline.picture_file import PictureError, head_of, pixels
@@ -70,8 +70,11 @@ def fit_of(width: int, height: int, options: ImageResize) -> Fit:
     return Fit(inner_x / width, inner_y / height, float(left), float(top))
 
 
-def prepare(picture: Bytes, options: ImageResize) -> tuple[Floats, Fit]:
-    """(height, width, 3) BGR pixels to (3, options.height, options.width) f32: `(pixel * scale - mean) / std`."""
+def prepare(picture: Bytes, options: ImageResize) -> tuple[Array, Fit]:
+    """(height, width, 3) BGR pixels to (3, options.height, options.width) f32: `(pixel * scale - mean) / std`.
+
+    With `options.dtype` in that dtype, and with the layout "nhwc" as (options.height, options.width, 3).
+    """
     height, width = picture.shape[:2]
     fit = fit_of(width, height, options)
     inner = (round(width * fit.scale_x), round(height * fit.scale_y))
@@ -82,11 +85,16 @@ def prepare(picture: Bytes, options: ImageResize) -> tuple[Floats, Fit]:
         right, bottom = options.width - inner[0] - left, options.height - inner[1] - top
         grey = (options.pad,) * 3
         resized = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
-    tensor = np.empty((3, options.height, options.width), np.float32)
+    tensor: Array = np.empty((3, options.height, options.width), np.uint8 if options.dtype == "uint8" else np.float32)
     channels = (2, 1, 0) if options.order == "rgb" else (0, 1, 2)
     for row, channel in enumerate(channels):
+        if tensor.dtype == np.uint8:
+            tensor[row] = resized[:, :, channel]
+            continue
         gain = options.scale / options.std[row]
         np.multiply(resized[:, :, channel], np.float32(gain), out=tensor[row], dtype=np.float32)
         if options.mean[row]:
             tensor[row] -= np.float32(options.mean[row] / options.std[row])
-    return tensor, fit
+    if options.layout == "nhwc":
+        tensor = np.ascontiguousarray(tensor.transpose(1, 2, 0))
+    return tensor.astype(options.dtype or np.float32, copy=False), fit

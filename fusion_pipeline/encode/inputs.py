@@ -5,6 +5,7 @@ Only what is wanted is made, and what cannot be made of a message is refused by 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numba as nb
@@ -51,9 +52,11 @@ class Scene:
 class SceneReader:
     """Makes scenes of sensor sets."""
 
-    def __init__(self, rig: Rig, points: bool = True, pictures: bool = True, sound: bool = True) -> None:
-        """`points`, `pictures` and `sound` say what is wanted; the rest stays empty."""
-        self._rig = rig
+    def __init__(
+        self, rig: Rig, points: bool = True, pictures: bool = True, sound: bool = True, unused: Collection[str] = ()
+    ) -> None:
+        """`points`, `pictures` and `sound` say what is wanted; the rest stays empty, and so do the topics `unused`."""
+        self._rig, self._unused = rig, frozenset(unused)
         self._points, self._pictures, self._sound = points, pictures, sound
         self._steered: dict[tuple[str, int], SteeredResponse] = {}
 
@@ -89,6 +92,8 @@ class SceneReader:
         pictures = {}
         for frame in sensor_set.cameras:
             source = frame.header.source
+            if source in self._unused:
+                continue
             mount = self._rig.cameras.get(source)
             if mount is None:
                 refused.append(f"{source}: not in the rig")
@@ -105,6 +110,8 @@ class SceneReader:
         responses = []
         for chunk in sensor_set.audios:
             source = chunk.header.source
+            if source in self._unused:
+                continue
             array = self._rig.audios.get(source)
             if array is None:
                 refused.append(f"{source}: not in the rig")

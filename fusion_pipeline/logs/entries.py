@@ -15,6 +15,7 @@ from fusion_pipeline.logs.foxglove_form import BESIDE, Beside, Sensed, payload_b
 from fusion_pipeline.logs.foxglove_scene import boxes, calibration, transforms
 from fusion_pipeline.logs.json_form import found_to_json, health_to_json, schema
 from fusion_pipeline.logs.mcap_chunk import Form
+from fusion_pipeline.logs.own_form import own_to_json
 from fusion_pipeline.messages import (
     AudioChunk,
     CameraFrame,
@@ -26,6 +27,7 @@ from fusion_pipeline.messages import (
     Tracks,
 )  # fmt: skip
 from fusion_pipeline.rig import Rig
+from fusion_pipeline.topics import own_topics
 
 # The field `data` of each Foxglove message: a protobuf tag of a length-delimited field. Its place is the last, which
 # protobuf leaves free, so that large data is copied once, from where it is to where it will lie.
@@ -74,6 +76,8 @@ def entries(message: Message) -> Iterator[Entry]:
         yield typed(f"{topic}/scene", boxes(message))
     elif isinstance(message, Health):
         yield Entry(topic, json_form("health"), health_to_json(message).encode())
+    elif topic.split("/")[0] in {row.kind for row in own_topics()}:
+        yield Entry(topic, json_form(topic.split("/")[0]), own_to_json(message).encode())
     else:
         yield Entry(topic, json_form(topic.split("/")[0]), results.describe(message).encode())
 

@@ -30,13 +30,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fusion_pipeline.checks import nearest
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.manifest_streams import Read, Span, Streams
 from fusion_pipeline.logs.reader import LogError, within
 from fusion_pipeline.messages import Message
-from fusion_pipeline.operations import nearest
 from fusion_pipeline.rig import Rig, RigError
 
 KEYS: Mapping[str, Mapping[str, type]] = {

@@ -14,14 +14,12 @@ from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.cloud_reading import Clouds
 from fusion_pipeline.logs.damage import is_damage, lacking_field
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, topics_apart
+from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes, topics_apart
 from fusion_pipeline.logs.mcap_messages import in_order
 from fusion_pipeline.logs.mcap_places import McapFile
 from fusion_pipeline.logs.mcap_rig import look_into
 from fusion_pipeline.logs.mcap_summary import Summary, summary
 from fusion_pipeline.logs.reader import FormError, LogError
-from fusion_pipeline.logs.ros_types import RosTypes
-from fusion_pipeline.logs.unread import note_unread
 from fusion_pipeline.messages import Message, Tracks
 from fusion_pipeline.rig import Rig, RigError
 
@@ -58,8 +56,6 @@ class McapLog:
             self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
             self.rig = self._rig(file)
             self.topics = tuple(sorted(set(self._names.sensors.values()), key=_order))
-            read = {*self._names.sensors, *self._names.results, *self._names.helpers}
-            note_unread(self.findings, self.summary.channels, self.summary.counts, read)
 
     def messages(
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
@@ -125,9 +121,7 @@ class McapLog:
         texts = [table["toml"] for name, table in self.summary.metadata if name == RIG and "toml" in table]
         if texts:
             try:
-                table = tomllib.loads(texts[-1])
-                if set(table) != {"name"}:  # that of a log whose sensors have no place
-                    return Rig.from_table(table)
+                return Rig.from_table(tomllib.loads(texts[-1]))
             except (RigError, tomllib.TOMLDecodeError) as error:
                 raise LogError(f"{self.path}: the rig in it cannot be used: {error}; give one with --rig") from None
         return self._foreign_rig(file)

@@ -98,17 +98,19 @@ class Recording:
         return (self.end_ns - 1 - self.start_ns) / SECOND_NS
 
     def sets(self, reference: str = "", deadline_ms: float = 1000.0) -> Iterator[SensorSet]:
-        """Sensor sets of the part: all that belongs to one instant of the reference, by default the first LiDAR.
+        """Sensor sets of the part: all that belongs to one instant of the reference, by default the first LiDAR,
+        else the first camera, else the first microphone array.
 
         Their scans, pictures, sound and ego motion are arrays in the dataclasses of `fusion_pipeline.messages`. A set
-        waits `deadline_ms` of log time for what comes late. Raises LogError where there is no LiDAR.
+        waits `deadline_ms` of log time for what comes late. Raises LogError where there is none of these.
         """
-        from fusion_pipeline.align import Aligner, AlignerConfig, Stream
+        from fusion_pipeline.align import Aligner, AlignerConfig, Stream, default_reference
 
         topics = [topic for topic in self.topics if topic in self.log.topics]
-        chosen = reference or next((topic for topic in topics if topic.startswith("lidar/")), "")
+        chosen = reference or default_reference(topics)
         if chosen not in topics:
-            raise LogError(f"{self.log.path} has no {chosen or 'LiDAR'} here; sets need one as their reference")
+            what = chosen or "LiDAR, camera or microphone array"
+            raise LogError(f"{self.log.path} has no {what} here; sets need one as their reference")
         mounts: dict[str, LidarMount | CameraMount | MicrophoneArray]
         mounts = {**self.rig.lidars, **self.rig.cameras, **self.rig.audios}
         shift = {topic: mount.offset_ns / 1e6 for topic, mount in mounts.items()}

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.foxglove_form import BESIDE
-from fusion_pipeline.logs.raw import Raw, RawReader, RawSource, RawWriter
+from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.output_file import OutputFile, whole_file
 
 if TYPE_CHECKING:
     from fusion_pipeline.logs.mcap_writer import McapWriter
-    from fusion_pipeline.logs.survey import Survey
 
 Advance = Callable[[int], None]
 
@@ -29,23 +28,12 @@ def _quiet(steps: int) -> None:
     """Nobody looks."""
 
 
-def raw_reader(path: Path) -> RawSource:
-    """The stored messages of an MCAP file or a ROS bag. Raises LogError."""
-    from fusion_pipeline.logs.rosbag import is_bag
-
-    if is_bag(path):
-        from fusion_pipeline.logs.bag_raw import BagReader
-
-        return BagReader(path)
-    return RawReader(path)
-
-
 def _trust(written: Path) -> None:
     """Nothing is to be compared."""
 
 
 def copied(
-    reader: RawSource,
+    reader: RawReader,
     out: Path,
     messages: Iterable[Raw],
     advance: Advance = _quiet,
@@ -95,7 +83,7 @@ def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Ma
 
     What was written is read back and compared, message by message. Raises LogError where it is not the same.
     """
-    reader = raw_reader(path)
+    reader = RawReader(path)
     read, back = Content(), Content()
 
     def compare(written: Path) -> None:
@@ -130,7 +118,7 @@ def cut(
     """The part from `start_s` to `end_s` after the first message; with `topics`, of these alone. Raises LogError."""
     if not start_s < end_s:
         raise LogError(f"--start {start_s} is not before --end {end_s}; give a part that is longer than nothing")
-    reader = raw_reader(path)
+    reader = RawReader(path)
     first = min((raw.log_ns for raw in reader), default=None)
     if first is None:
         raise LogError(f"{path} holds no message")
@@ -147,7 +135,7 @@ def _of(raw: Raw, topics: Sequence[str]) -> bool:
 
 def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = _quiet) -> int:
     """Of the topics named keep the first of every so many messages; all of the others. Raises LogError."""
-    reader = raw_reader(path)
+    reader = RawReader(path)
     seen: Counter[str] = Counter()
 
     def kept() -> Iterator[Raw]:
@@ -167,7 +155,7 @@ def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = 
 def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     """Several logs as one, in order of arrival. Raises LogError where `out` is one of them."""
     _refuse_same(out, paths)
-    readers = [raw_reader(path) for path in paths]
+    readers = [RawReader(path) for path in paths]
     with _written(out) as file, RawWriter(file.path) as writer, _held(file, writer):
         # Within a log messages may be a little out of order; readers sort by time, so the file needs not be sorted.
         for raw in heapq.merge(*readers, key=lambda item: item.log_ns):
@@ -178,23 +166,17 @@ def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     return writer.written
 
 
-def converted(path: Path, out: Path, advance: Advance = _quiet) -> Survey:
-    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name.
-
-    What is in it, and what is wrong with it, comes back. Raises LogError.
-    """
+def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
+    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name. Raises LogError."""
     from fusion_pipeline.logs.mcap_writer import McapWriter
-    from fusion_pipeline.logs.survey import LogSurvey
 
     log = open_log(path)
-    survey = LogSurvey(log)
     _refuse_same(out, (path,) if path.is_file() else ())
     counts: Counter[str] = Counter()
     with _written(out) as file:
         with McapWriter(file.path, log.rig, {"converted_from": path.name}) as writer, _held(file, writer):
             for message in log.messages():
                 writer.write(message)
-                survey.take(message)
                 counts[message.header.source] += 1
                 advance(1)
         file.holds = ""  # what does not stand the comparison is of no use
@@ -202,7 +184,7 @@ def converted(path: Path, out: Path, advance: Advance = _quiet) -> Survey:
             left = "; ".join(f"{topic}: {reason}, {count}" for (topic, reason), count in log.refused.items())
             raise LogError(f"{path} gave no message, so that nothing was written" + (f"; {left}" if left else ""))
         _refuse_difference(path, file.path, counts)
-    return survey.survey()
+    return writer.written
 
 
 def _refuse_difference(path: Path, written: Path, counts: Mapping[str, int]) -> None:

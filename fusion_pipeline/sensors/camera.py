@@ -11,20 +11,23 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.checks import Range, SensorName
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, now_ns
 from fusion_pipeline.messages import CameraFrame, Header
 from fusion_pipeline.picture_file import PictureError, head_of, pixels
+from fusion_pipeline.sensors.forms import Delay, Silence, camera_fault
 from fusion_pipeline.sensors.retry import POLL_S, DriverError, Patience, Report, SetupError, keep_reading
 from fusion_pipeline.sensors.timeline import Timeline
 
 ENCODED = (".jpg", ".jpeg", ".png")
 PICTURES = (*ENCODED, ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 FOLDER_HZ = 10.0
+Rate = Annotated[float, Range(0, 10_000)]
 OPEN_MS, READ_MS = 4000, 3000  # a network stream that gives nothing for so long has failed
 WAITING = 2  # pictures between the reading thread and the node; older ones are passed over
 
@@ -34,14 +37,21 @@ class CameraConfig:
     """A camera, or what stands in for one."""
 
     source: str = "/dev/video0"  # a device, "rtsp://...", a video file, or a folder of pictures
-    name: str = "front"
-    width_px: int = 0  # asked of a device; 0: its own
-    height_px: int = 0
-    rate_hz: float = 0.0  # asked of a device, and the pace of files; 0: their own, 10 for a folder
-    delay_ms: float = 0.0  # from the exposure's start until the driver has the picture, as calibrated
+    name: Annotated[str, SensorName()] = "front"
+    width_px: Annotated[int, Range(0, 65_500)] = 0  # asked of a device; 0: its own
+    height_px: Annotated[int, Range(0, 65_500)] = 0
+    rate_hz: Rate = 0.0  # asked of a device, and the pace of files; 0: their own, 10 for a folder
+    delay_ms: Delay = 0.0  # from the exposure's start until the driver has the picture, as calibrated
     loop: bool = False  # start files again at their end
     real_time: bool = True  # play files at their pace
-    silence_s: float = 2.0  # no picture for so long is reported, and the device opened anew
+    silence_s: Silence = 2.0  # no picture for so long is reported, and the device opened anew
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the form of its source."""
+        if text := camera_fault(self.source):
+            yield f"source: {text}"
+        if bool(self.width_px) != bool(self.height_px):
+            yield f"width_px = {self.width_px} and height_px = {self.height_px}: write both, or 0 for the device's own"
 
     @property
     def topic(self) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from fusion_pipeline.checks import Range, SensorName
+from fusion_pipeline.sensors.forms import Silence, lidar_fault, sender_fault
 from fusion_pipeline.sensors.retry import SetupError
 
 UDP = "udp://"
@@ -16,13 +20,23 @@ class LidarConfig:
     """A LiDAR that sends packets, live or recorded."""
 
     source: str = ""  # "udp://0.0.0.0:2368", a multicast group "udp://239.255.10.10:2368", or the path of a pcap file
-    name: str = "top"
+    name: Annotated[str, SensorName()] = "top"
     sender: str = ""  # only packets from this address, such as "192.168.1.201"; default: the first that sends
-    port: int = 0  # only packets to this port, of a pcap file with several LiDARs; 0: the first LiDAR's
+    port: Annotated[int, Range(0, 65_535)] = 0  # only packets to it, of a pcap file with several; 0: the first LiDAR's
     interface: str = ""  # address of this machine's network card that joins a multicast group; default: the system's
     loop: bool = False  # start a pcap file again at its end
     real_time: bool = True  # play a pcap file at the speed at which it was recorded
-    silence_s: float = 2.0  # no packet for so long is reported, and the socket opened anew
+    silence_s: Silence = 2.0  # no packet for so long is reported, and the socket opened anew
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the form of its addresses."""
+        for key, text in (
+            ("source", lidar_fault(self.source)),
+            ("sender", sender_fault(self.sender)),
+            ("interface", sender_fault(self.interface)),
+        ):
+            if text:
+                yield f"{key}: {text}"
 
     @property
     def topic(self) -> str:

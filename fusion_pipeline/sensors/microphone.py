@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion_pipeline.checks import Range, SensorName
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS, now_ns, seconds_to_ns
 from fusion_pipeline.messages import AudioChunk, Header
 from fusion_pipeline.sensors.device_clock import DeviceClock
+from fusion_pipeline.sensors.forms import Delay, Silence, microphone_fault
 from fusion_pipeline.sensors.retry import POLL_S, DriverError, Patience, Report, SetupError, keep_reading
 
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf")
@@ -30,14 +32,22 @@ class MicrophoneConfig:
     """A sound card's input, or a sound file in its place."""
 
     device: str = ""  # part of a PortAudio name such as "hw:1", a number, or a sound file; empty: the default input
-    name: str = "roof"
-    channels: int = 4  # 0: as a file has
-    rate_hz: int = 16_000  # 0: as a file has; files are not resampled
-    chunk_ms: float = 20.0
-    delay_ms: float = 0.0  # from a sample's arrival at the capsule until its stamp, as calibrated
+    name: Annotated[str, SensorName()] = "roof"
+    channels: Annotated[int, Range(0, 1024)] = 4  # 0: as a file has
+    rate_hz: Annotated[int, Range(0, 768_000)] = 16_000  # 0: as a file has; files are not resampled
+    chunk_ms: Annotated[float, Range(0, 1000, above=True)] = 20.0
+    delay_ms: Delay = 0.0  # from a sample's arrival at the capsule until its stamp, as calibrated
     loop: bool = False  # start a file again at its end
     real_time: bool = True  # play a file at its pace
-    silence_s: float = 2.0  # no chunk for so long is reported, and the device opened anew
+    silence_s: Silence = 2.0  # no chunk for so long is reported, and the device opened anew
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with its device, and what only a file can leave open."""
+        if text := microphone_fault(self.device):
+            yield f"device: {text}"
+        for key, value in (("channels", self.channels), ("rate_hz", self.rate_hz)):
+            if not value and not self.is_file:
+                yield f"{key} = 0: a sound card needs a number above 0"
 
     @property
     def topic(self) -> str:

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from fusion_pipeline.checks import OneOf, Range
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.messages import Header, LidarScan
 from fusion_pipeline.sensors.device_clock import DeviceClock
@@ -49,10 +50,18 @@ MODEL_BYTES = {"VLP-16": 0x22, "Puck Hi-Res": 0x24, "VLP-32C": 0x28, "HDL-32E": 
 class VelodyneConfig(LidarConfig):
     """A Velodyne and what kind it is."""
 
-    model: str = "VLP-16"  # a key of MODELS
+    model: Annotated[str, OneOf(*MODELS)] = "VLP-16"  # a key of MODELS
     calibration: Path | None = None  # YAML; needed for an HDL-64E, whose lasers all differ
-    min_range_m: float = 0.5
-    max_range_m: float = 200.0
+    min_range_m: Annotated[float, Range(0, 1000)] = 0.5
+    max_range_m: Annotated[float, Range(0, 1000, above=True)] = 200.0
+
+    def faults(self) -> Iterator[str]:
+        """And ranges in the wrong order, and an HDL-64E without its calibration."""
+        yield from super().faults()
+        if self.min_range_m >= self.max_range_m:
+            yield f"min_range_m = {self.min_range_m:g} is not below max_range_m = {self.max_range_m:g}"
+        if self.model.startswith("HDL-64E") and self.calibration is None:
+            yield f"calibration: each {self.model} has one of its own; name the file"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from fusion_pipeline.arrays import is_array
+from fusion_pipeline.messages import Header
 
 Packer = Callable[[Any, list[Any]], Any]
 Reader = Callable[[Any, Iterator[Any]], Any]
@@ -32,6 +33,27 @@ def pack(message: Any, arrays: list[Any]) -> Any:
 def build(kind: Any, value: Any, arrays: Iterator[Any]) -> Any:
     """The message of type `kind` that `pack` made `value` of. Raises Bad."""
     return _reader(kind)(value, arrays)
+
+
+def check_message(kind: Any) -> None:
+    """Raise TypeError unless messages of type `kind` can travel: a dataclass whose first field is `header: Header`, of
+    plain values, arrays, tuples of one type and dataclasses of these.
+    """
+    if not isinstance(kind, type) or not is_dataclass(kind):
+        raise TypeError(f"{kind!r} cannot travel as a message; write a frozen dataclass")
+    try:
+        hints = get_type_hints(kind)
+    except NameError as error:
+        raise TypeError(
+            f"{kind.__qualname__}: {error}; a message's types must be imported where it is defined"
+        ) from None
+    if hints.get("header") is not Header:
+        raise TypeError(f"{kind.__qualname__} cannot travel as a message; its first field must be `header: Header`")
+    for field in fields(kind):
+        try:
+            _reader(hints[field.name])
+        except TypeError as error:
+            raise TypeError(f"{kind.__qualname__}.{field.name}: {error}") from None
 
 
 @cache

@@ -38,7 +38,7 @@ def test_a_network_without_its_sensor_is_skipped_and_says_so(model: Path) -> Non
     inference = Inference.load(model, rig())
     found = inference(sensor_set(frame(np.zeros((192, 640, 3), np.uint8))))
     assert len(found.boxes) == 0
-    assert found.missing == ("network: skipped, nothing from lidar",)
+    assert found.missing == ("network: skipped, nothing from lidar", "camera/front: not used by this model")
     assert len(inference(sensor_set(scan(some_points()))).boxes) == 1  # and runs again when it is back
 
 

@@ -12,13 +12,25 @@ import pytest
 
 # Lower layers know nothing of higher ones, and neighbours nothing of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "clock", "findings", "geometry", "output_file", "picture_file"),
+    (
+        "arrays",
+        "checks",
+        "clock",
+        "findings",
+        "geometry",
+        "onnxfile",
+        "output_file",
+        "picture_file",
+        "tomlfile",
+    ),
     (
         "messages",
         "topics",
         "rig",
+        "rig_checks",
         "manifest",
         "operations",
+        "tables",
         "results",
         "metrics",
         "stream_statistics",
@@ -27,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sensors", "align", "encode", "detect", "track", "transport", "logs", "world"),
     ("trace",),
     ("node",),
+    ("launchfile",),
     ("graph", "overrides"),
     ("laps", "control", "ledger", "progress", "service"),
     ("process", "heartbeat", "rundir", "exposure"),
@@ -42,7 +55,8 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 ALLOWED = {
     ("clock", "arrays"), ("geometry", "arrays"), ("picture_file", "arrays"),  # the ground floor's own cellar
     ("stream_findings", "stream_statistics"),
-    ("topics", "messages"), ("manifest", "operations"), ("results", "messages"),  # tables of what lies beside
+    ("topics", "messages"), ("manifest", "operations"), ("manifest", "tables"),
+    ("operations", "tables"), ("rig_checks", "rig"), ("results", "messages"),  # tables of what lies beside
     ("detect", "encode"),  # a manifest's stages are encoders and decoders in one chain
     ("sensors", "world"),  # simulated sensors
     ("logs", "sensors"),  # recorded packets are decoded by their drivers
