@@ -4,7 +4,8 @@
 
     [lidar.top]
     pcap = "drive.pcap"                   # stamps are the capture's own; pcapng too
-    model = "VLP-16"                      # a Velodyne; or `metadata = "os1.json"` for an Ouster
+    model = "VLP-16"                      # a Velodyne or Hesai; or `metadata = "os1.json"` for an Ouster
+    angles = "xt32.csv"                   # a Hesai's correction file; without it its angles are the nominal ones
     sender = "192.168.1.201"              # of several LiDARs in the capture the one at this address
     port = 2368                           # and the one that sends to this port; both may be left out
 
@@ -40,7 +41,15 @@ from fusion_pipeline.messages import Message
 from fusion_pipeline.rig import Rig, RigError
 
 KEYS: Mapping[str, Mapping[str, type]] = {
-    "lidar": {"pcap": str, "model": str, "calibration": str, "metadata": str, "sender": str, "port": int},
+    "lidar": {
+        "pcap": str,
+        "model": str,
+        "calibration": str,
+        "angles": str,
+        "metadata": str,
+        "sender": str,
+        "port": int,
+    },
     "camera": {"pictures": str, "stamps": str, "names": str, "start_ns": int, "rate_hz": float, "delay_ms": float},
     "audio": {"sound": str, "start_ns": int, "delay_ms": float},
 }

@@ -17,6 +17,7 @@ from fusion_pipeline.logs.files import Item, rising
 from fusion_pipeline.logs.kitti_files import read_picture
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import AudioChunk, Header, Message
+from fusion_pipeline.operations import nearest
 
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND_NS}
 CHUNK_S = 0.02
@@ -78,10 +79,18 @@ class Streams:
                 text = self._file(entry["metadata"]).read_text(encoding="utf-8")
                 ouster = ouster_turns(OusterConfig(source="pcap", name=name), text, counts)
                 return ouster, ouster.fits
-            from fusion_pipeline.sensors.velodyne import VelodyneConfig, fits, turns
+            from fusion_pipeline.sensors import hesai
+            from fusion_pipeline.sensors.velodyne import MODELS, VelodyneConfig, fits, turns
 
+            model = str(entry["model"])
+            if model in hesai.MODELS:
+                angles = self._file(entry["angles"]) if "angles" in entry else None
+                own = hesai.HesaiConfig(source="pcap", name=name, model=model, angles=angles)
+                return hesai.turns(own, counts), partial(hesai.fits, own)
+            if model not in MODELS:
+                raise LogError(f"{self.path}, [lidar.{name}]: {nearest('model', model, (*MODELS, *hesai.MODELS))}")
             calibration = self._file(entry["calibration"]) if "calibration" in entry else None
-            config = VelodyneConfig(source="pcap", name=name, model=str(entry["model"]), calibration=calibration)
+            config = VelodyneConfig(source="pcap", name=name, model=model, calibration=calibration)
             return turns(config, counts), partial(fits, config)
         except SetupError as error:
             raise LogError(f"{self.path}, [lidar.{name}]: {error}") from None
