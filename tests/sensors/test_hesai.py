@@ -30,7 +30,7 @@ def room(channel: int, azimuth_deg: float) -> float:
 
 
 def encode(channels: int, first_round: int, sequence: int, dual: bool = False) -> tuple[float, bytes]:
-    """When a packet is ready, in s, and its bytes. Dual: last return in the odd block, one 1 m before it in the even."""
+    """When a packet is ready, in s, and its bytes. Dual: the even block lies 1 m before the odd one."""
     per = 2 if dual else 1
     rounds = [first_round + k // per for k in range(8)]
     body = b""
@@ -65,7 +65,7 @@ def test_points_lie_where_the_room_is_and_say_when_they_were_fired(
     channels = len(MODELS[model].elevations_deg)
     sent = list(sweep(channels, 2.2, dual))
     assert {len(data) for _, data in sent} == {size}
-    path = write_pcap(tmp_path / "a.pcap", sent)
+    write_pcap(tmp_path / "a.pcap", sent)
     (tmp_path / "a.toml").write_text(f'[lidar.top]\npcap = "a.pcap"\nmodel = "{model}"\n')
     log = open_log(tmp_path / "a.toml")
     scans = [m for m in log.messages() if isinstance(m, LidarScan)]
