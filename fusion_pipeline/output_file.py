@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class OutputFile:
 
     final: Path  # where it goes when it is whole; links are followed
     path: Path  # where to write
-    holds: str = ""  # such as "120 messages"; empty: nothing is worth keeping
+    holds: str | Callable[[], str] = ""  # such as "120 messages"; empty: nothing is worth keeping
     direct: bool = field(default=False)  # a device or a pipe: there is nothing to rename
 
     def finish(self) -> None:
@@ -40,8 +40,8 @@ class OutputFile:
         """The output ended early: keep what it holds under its partial name, or delete it where it holds nothing."""
         if self.direct:
             return
-        if self.holds:
-            PARTIAL.append((self.path, self.holds))
+        if holds := self.holds if isinstance(self.holds, str) else self.holds():
+            PARTIAL.append((self.path, holds))
         else:
             self.path.unlink(missing_ok=True)
 

@@ -34,12 +34,14 @@ def graph(
     begin: str = "sensors",
     end: str = "tracks",
     cpus: tuple[int, ...] = (),
+    apart: bool = False,
 ) -> Graph:
     """The graph that replays the sensor `topics` of `log`; `rate` 0 is as fast as the pipeline takes them.
 
     With `live` the log stands in for sensors: its stamps become those of now, and what is late is late. `play` has
     the player's other settings. The graph goes from `begin` ("sensors" or "detections", the recorded ones) to `end`
-    ("sets", "detections" or "tracks"). Process number i runs on `cpus[i % len(cpus)]`.
+    ("sets", "detections" or "tracks"). Process number i runs on `cpus[i % len(cpus)]`. With
+    `apart` nothing can be seen twice, as where frames do not follow each other: what is found once is a track.
     """
     play = replace(play or PlayerConfig(log), log=log, rate=1.0 if live else rate, topics=topics, live=live)
     processes = [Process(Player, replace(play, loops=0) if live else play)]
@@ -49,7 +51,7 @@ def graph(
         if end != "sets":
             processes.append(Process(Detector, DetectorConfig(model, rig, threads=threads)))
     if end == "tracks":
-        processes.append(Process(Tracker, TrackerConfig()))
+        processes.append(Process(Tracker, TrackerConfig(min_hits=1) if apart else TrackerConfig()))
     if out is not None:
         processes.append(Process(ENDS[end], ResultsConfig(out), name="results"))
     if picture is not None:

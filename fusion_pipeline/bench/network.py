@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
-from fusion_pipeline.bench.report import Figure
+from fusion_pipeline.bench.report import Figure, step
 from fusion_pipeline.detect.network import Network
 from fusion_pipeline.manifest import SHIPPED, WHOLE
 
@@ -62,6 +62,7 @@ def run(quick: bool = False) -> tuple[Figure, ...]:
         twin = model.with_stem(model.stem + WHOLE)
         forms = [model, twin] if twin in files else [model]
         for threads in THREADS:
+            step(f"{model.stem}, {threads} thread{'s' if threads > 1 else ''}")
             networks = [Network(path, threads=threads) for path in forms]
             p50, p95 = np.percentile(in_turn_ms(networks, seconds), [50, 95], axis=0)
             # By itself: threads that still spin would take the core of whoever has the next turn.

@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.markup import escape
 from rich.table import Table
+
+
+def _silent(text: str) -> None:
+    """Nobody looks."""
+
+
+say: Callable[[str], None] = _silent  # what a benchmark is at; set by whoever runs it
+
+
+def step(text: str) -> None:
+    """Report what a benchmark that takes minutes measures now."""
+    say(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import zmq
 
 from fusion_pipeline.bench.children import START_S, TOPIC, child, picture, socket_address
-from fusion_pipeline.bench.report import Figure
+from fusion_pipeline.bench.report import Figure, step
 from fusion_pipeline.bench.transport_safety import killed_figures, torn_figures
 from fusion_pipeline.messages import CameraFrame
 from fusion_pipeline.transport.leases import in_shared_memory
@@ -27,15 +27,18 @@ RATE_HZ = 60.0  # of small and large frames in turn
 def run(quick: bool = False) -> tuple[Figure, ...]:
     """Latencies with one and four readers against plain pyzmq, torn frames, segments left (fewer with `quick`)."""
     frames = 150 if quick else 300
+    step("plain pyzmq")
     plain = _plain(frames)
     # In turn: how soon a machine wakes a process up changes from one minute to the next, by a factor of two.
-    rounds = [(_latency(1, frames // ROUNDS), _latency(4, frames // ROUNDS)) for _ in range(ROUNDS)]
+    rounds = []
+    for number in range(1, ROUNDS + 1):
+        step(f"latency with one reader and with four, {number} of {ROUNDS}")
+        rounds.append((_latency(1, frames // ROUNDS), _latency(4, frames // ROUNDS)))
     one, four = (_pooled([pair[side] for pair in rounds]) for side in (0, 1))
-    return (
-        *_latency_figures(plain, one, four),
-        *torn_figures(500 if quick else 20_000),
-        *killed_figures(2 if quick else 50),
-    )
+    step("torn frames")
+    torn = torn_figures(500 if quick else 20_000)
+    step("readers and writers that are killed")
+    return (*_latency_figures(plain, one, four), *torn, *killed_figures(2 if quick else 50))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import datetime
 import sys
+import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fusion_pipeline.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Name -> (module with `run(quick)`, title).
 BENCHMARKS: dict[str, tuple[str, str]] = {
@@ -56,7 +61,9 @@ def bench(
     measured: dict[str, tuple[report.Figure, ...]] = {}
     for number, one in enumerate(names, 1):
         module, title = BENCHMARKS[one]
-        with console.status(f"{title} ({number} of {len(names)})"):
+        head = f"{title} ({number} of {len(names)})"
+        with console.status(head) as status:
+            report.say = _reporter(console, head, status.update)
             measured[title] = tuple(import_module(module).run(quick))
         if not json and not markdown:
             Console().print(report.table(title, measured[title]))
@@ -67,6 +74,20 @@ def bench(
         else:
             write_whole(out, text)
             console.print(f"written: {out}")
+
+
+def _reporter(console: Console, head: str, update: Callable[[str], None]) -> Callable[[str], None]:
+    """Shows what is being measured: in the status line, or as lines where there is no terminal."""
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        line = f"{head}, {time.monotonic() - began:.0f} s: {text}"
+        if console.is_terminal:
+            update(line)
+        else:
+            console.print(line, highlight=False)
+
+    return say
 
 
 def _names(name: str) -> tuple[str, ...]:

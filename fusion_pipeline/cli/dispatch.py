@@ -18,6 +18,7 @@ from fusion_pipeline.cli.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_USER,
+    Ended,
     Stopped,
     UserError,
     bug_report,
@@ -44,12 +45,14 @@ def run(arguments: list[str]) -> int:
             return _dispatch(arguments)
     except KeyboardInterrupt as error:
         return _stopped(error)
+    except Ended as error:
+        return _stopped(error.why)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; nothing is left to say, not even by Python at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if type(error).__name__ == "Abort":  # typer: Ctrl-C, a signal, or the user declined a prompt
+        if type(error).__name__ == "Abort":  # typer: Ctrl-C while it reads the command line
             return _stopped(error.__cause__)
         if is_users(error) and not debug:
             sys.stderr.write(f"fusion: {one_line(error)}{_kept()}\n")

@@ -44,6 +44,14 @@ class RunFailed(UserError):
     exit_code = EXIT_FAILED
 
 
+class Ended(Exception):
+    """Carries a KeyboardInterrupt past the library that reads the command line, which has exit codes of its own."""
+
+    def __init__(self, why: KeyboardInterrupt) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
 def is_users(error: BaseException) -> bool:
     """Whether the user can mend `error`, so that a traceback would only be in the way.
 

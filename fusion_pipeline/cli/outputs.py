@@ -17,7 +17,7 @@ from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
-from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.errors import Ended, UserError
 
 
 class Use(Enum):
@@ -81,16 +81,20 @@ def guarded(command: Any, name: str) -> Any:
     """The click command of a verb with the guard before it, and before each of its sub-verbs."""
     for inner, sub in getattr(command, "commands", {}).items():
         guarded(sub, f"{name} {inner}")
-    if command.callback is not None and name in PATHS:
+    if command.callback is not None:
         command.callback = _guarding(command.callback, name)
     return command
 
 
 def _guarding(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(call)
-    def guarding(**arguments: Any) -> Any:
-        refuse_overwriting(*_of_arguments(name, arguments))
-        return call(**arguments)
+    def guarding(*positional: Any, **arguments: Any) -> Any:
+        try:
+            if name in PATHS:
+                refuse_overwriting(*_of_arguments(name, arguments))
+            return call(*positional, **arguments)
+        except KeyboardInterrupt as why:
+            raise Ended(why) from why
 
     return guarding
 

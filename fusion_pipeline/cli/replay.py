@@ -81,11 +81,13 @@ def replay(
     """
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
+    from fusion_pipeline.logs.files import FileLog
     from fusion_pipeline.logs.reader import open_log
     from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.metrics.likeness import tolerances_of
     from fusion_pipeline.rig import to_toml
     from fusion_pipeline.rundir import output_folder
+    from fusion_pipeline.track.config import TrackerConfig
     from nodes.player import PlayerConfig, refuse_impossible, renamed
 
     _one_of("--from", begin, BEGINS)
@@ -125,6 +127,7 @@ def replay(
         begin=begin,
         end=until,
         cpus=_cores(cpus),
+        apart=isinstance(opened, FileLog) and opened.apart(TrackerConfig().max_age_s),
     )
     done = run_graph(
         graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player",

@@ -104,6 +104,7 @@ def sim(
         McapWriter(file.path, believed, facts) as writer,
         progress("simulated ms", round(seconds * 1000)) as advance,
     ):
+        file.holds = writer.holds
         done, scene = 0, SceneSheet(believed, seconds / 2)
         for frame in simulation.run(seconds):
             scene.feed(frame.message, frame.tracks, frame.truth.sounds if frame.truth else ())
@@ -112,7 +113,6 @@ def sim(
             if frame.truth is not None and frame.tracks is not None:
                 writer.write(frame.tracks)
                 writer.note("truth/details", frame.truth.table(), frame.truth.instant_ns)
-                file.holds = f"the first {done / 1000:.1f} s" if done else ""
                 advance(min(100, round(seconds * 1000) - done))
                 done += 100
     if picture is not None:

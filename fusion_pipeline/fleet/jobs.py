@@ -94,9 +94,11 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     """The graph of `fusion replay` in this process, which gives the same lines as one of several does."""
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
     from fusion_pipeline.inline import run_inline
+    from fusion_pipeline.logs.files import FileLog
     from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.messages import Tracks
     from fusion_pipeline.rig import to_toml
+    from fusion_pipeline.track.config import TrackerConfig
 
     log, folder = _open(task.log), task.folder
     rig = Path(task.option("rig", str(folder / "rig.toml")))
@@ -105,6 +107,7 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     graph = load_graph(
         LAUNCH_FILES / "replay.py", log=task.log, rig=rig, topics=log.topics, out=folder / SETS,
         model=Path(task.option("model", str(CPU_MODEL))), threads=int(_number(task, "threads", 1)),
+        apart=isinstance(log, FileLog) and log.apart(TrackerConfig().max_age_s),
     )  # fmt: skip
     graph = graph.with_overrides(f"{name}={value}" for name, value in task.options.items() if "." in name)
     tracks: list[Tracks] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.reader import FormError, LogError
@@ -73,6 +74,13 @@ class FileLog:
         for item in self._items:
             found[item.topic].append(item.arrival_ns)
         return {topic: np.asarray(times, np.int64) for topic, times in found.items()}
+
+    def apart(self, longest_s: float) -> bool:
+        """Whether most steps from one instant of a topic to the next are longer: its frames are of different scenes, or
+        too far from each other for an object to be followed.
+        """
+        steps = [np.diff(times) for times in self.arrivals().values() if len(times) > 1]
+        return bool(steps) and min(float(np.median(step)) for step in steps) > longest_s * SECOND_NS
 
     def labels(self) -> Iterator[Labels]:
         """In order of time."""

@@ -85,10 +85,10 @@ class McapWriter:
         """Write the index; the file can be opened without it, but not quickly. Raises LogError."""
         self._close(flush=True)
 
-    @property
-    def stored(self) -> int:
-        """Messages that are in the file."""
-        return self._file.messages.total()
+    def holds(self) -> str:
+        """What is in the file, in words; empty where that is no message."""
+        stored = self._file.messages.total()
+        return f"{stored} messages" if stored else ""
 
     def _close(self, flush: bool) -> None:
         if self._file.closed:

@@ -14,6 +14,7 @@ from fusion_pipeline.logs.mcap_chunk import Sealed
 from fusion_pipeline.logs.mcap_out import McapOut
 from fusion_pipeline.logs.provenance import RECORDED, Provenance
 from fusion_pipeline.logs.reader import LogError
+from fusion_pipeline.output_file import mark_partial
 
 RESERVE_BYTES = 64 << 20  # left free on the disk: enough to close the file and for the machine to go on
 LOOK_S = 0.5
@@ -90,6 +91,11 @@ class Parts:
         try:
             file.add_metadata(RECORDED, said)
             file.close()
+        except OSError:
+            file.abandon()
+            with contextlib.suppress(OSError):
+                self.paths[-1] = mark_partial(file.path, f"{file.messages.total()} messages")
+            raise
         finally:
             file.abandon()
             self.size += file.size

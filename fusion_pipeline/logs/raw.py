@@ -215,10 +215,10 @@ class RawWriter:
         finally:
             self._file.abandon()
 
-    @property
-    def stored(self) -> int:
-        """Messages that are in the file."""
-        return self._file.messages.total()
+    def holds(self) -> str:
+        """What is in the file, in words; empty where that is no message."""
+        stored = self._file.messages.total()
+        return f"{stored} messages" if stored else ""
 
     def write(self, raw: Raw) -> None:
         """Append a message. Raises LogError where the disk does not take it."""

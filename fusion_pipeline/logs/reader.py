@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fusion_pipeline.logs.labels import Labels
 
 
+DEPTH, MOST_FOLDERS = 4, 2000  # how far below a folder a log is looked for, as `fusion eval` does
+
+
 class LogError(ValueError):
     """A log that cannot be read; the message names the file, what is wrong with it and what to do."""
 
@@ -60,14 +63,40 @@ def within(
 
 
 def open_log(path: Path) -> Log:
-    """The log at `path`. Raises LogError where it is of no known kind, or lacks what its kind must have."""
+    """The log at `path`, or the only one in the folders below it. Raises LogError where it is of no known kind, or
+    lacks what its kind must have.
+    """
     for recognise, opener in _readers().values():
         if recognise(path):
             return opener(path)
     if not path.exists():
         raise LogError(f"log {path} does not exist; check the path")
+    below = _below(path) if path.is_dir() else []
+    chosen = [folder for folder in below if folder.name != "testing"] or below  # a data set's part without labels
+    if len(chosen) == 1:
+        return open_log(chosen[0])
+    if chosen:
+        names = ", ".join(str(folder.relative_to(path)) for folder in chosen[:5])
+        raise LogError(
+            f"{path} holds {len(chosen)} logs ({names}{', ...' if len(chosen) > 5 else ''}); name one of them"
+        )
     known = "; ".join(_readers())
     raise LogError(f"{path} is no log of a known kind; known: {known}")
+
+
+def _below(path: Path) -> list[Path]:
+    """Folders that are logs, of the highest level that has some, at most `DEPTH` below `path`."""
+    recognisers = [recognise for recognise, _ in _readers().values()]
+    level, left = [path], MOST_FOLDERS
+    for _ in range(DEPTH):
+        try:
+            level = sorted(inner for folder in level for inner in folder.iterdir() if inner.is_dir())[:left]
+        except OSError:
+            return []
+        left -= len(level)
+        if found := [folder for folder in level if any(recognise(folder) for recognise in recognisers)]:
+            return found
+    return []
 
 
 def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Log]]]:
@@ -97,7 +126,7 @@ def _readers() -> Mapping[str, tuple[Callable[[Path], bool], Callable[[Path], Lo
             KittiDrive,
         ),
         "a KITTI object folder (such as training/, with velodyne/ and calib/)": (
-            lambda path: (path / "velodyne").is_dir() and (path / "calib").is_dir(),
+            lambda path: (path / "calib").is_dir() and any((path / name).is_dir() for name in ("velodyne", "image_2")),
             KittiObjects,
         ),
         "a ROS bag (.bag, or a ROS 2 folder with metadata.yaml)": (is_bag, RosLog),

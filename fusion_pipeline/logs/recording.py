@@ -185,4 +185,4 @@ def _frame(table: Any) -> Any:
     try:
         return table.to_pandas()
     except ModuleNotFoundError:
-        raise LogError("data frames need pandas; pip install pandas, or use to_arrow()") from None
+        raise LogError("data frames need pandas; pip install 'fusion-pipeline[pandas]', or use to_arrow()") from None

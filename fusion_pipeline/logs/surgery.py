@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.checksum import crc32
@@ -17,9 +16,6 @@ from fusion_pipeline.logs.foxglove_form import BESIDE
 from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.output_file import OutputFile, whole_file
-
-if TYPE_CHECKING:
-    from fusion_pipeline.logs.mcap_writer import McapWriter
 
 Advance = Callable[[int], None]
 
@@ -45,7 +41,8 @@ def copied(
     """
     _refuse_same(out, (reader.path,))
     with _written(out) as file:
-        with RawWriter(file.path) as writer, _held(file, writer):
+        with RawWriter(file.path) as writer:
+            file.holds = writer.holds
             for raw in messages:
                 writer.write(raw)
                 advance(1)
@@ -62,15 +59,6 @@ def _written(out: Path) -> Iterator[OutputFile]:
             yield file
     except OSError as error:
         raise LogError(f"cannot write {out}: {error.strerror}; choose another place or free some space") from None
-
-
-@contextlib.contextmanager
-def _held(file: OutputFile, writer: RawWriter | McapWriter) -> Iterator[None]:
-    """What is in a file whose writing ended early, within the block of its writer."""
-    try:
-        yield
-    finally:
-        file.holds = f"{writer.stored} messages" if writer.stored else ""
 
 
 def _refuse_same(out: Path, inputs: Sequence[Path]) -> None:
@@ -156,7 +144,8 @@ def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     """Several logs as one, in order of arrival. Raises LogError where `out` is one of them."""
     _refuse_same(out, paths)
     readers = [RawReader(path) for path in paths]
-    with _written(out) as file, RawWriter(file.path) as writer, _held(file, writer):
+    with _written(out) as file, RawWriter(file.path) as writer:
+        file.holds = writer.holds
         # Within a log messages may be a little out of order; readers sort by time, so the file needs not be sorted.
         for raw in heapq.merge(*readers, key=lambda item: item.log_ns):
             writer.write(raw)
@@ -174,7 +163,8 @@ def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
     _refuse_same(out, (path,) if path.is_file() else ())
     counts: Counter[str] = Counter()
     with _written(out) as file:
-        with McapWriter(file.path, log.rig, {"converted_from": path.name}) as writer, _held(file, writer):
+        with McapWriter(file.path, log.rig, {"converted_from": path.name}) as writer:
+            file.holds = writer.holds
             for message in log.messages():
                 writer.write(message)
                 counts[message.header.source] += 1
