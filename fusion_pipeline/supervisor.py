@@ -18,7 +18,7 @@ from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.exposure import refuse_exposure
 from fusion_pipeline.graph import Graph, Process
 from fusion_pipeline.ledger import GIVEN_UP, RESTARTING
-from fusion_pipeline.messages import Health, Message
+from fusion_pipeline.messages import Detections, Health, Message, Tracks
 from fusion_pipeline.node import Stage
 from fusion_pipeline.process import ProcessSpec
 from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration, write_configuration_beside
@@ -33,7 +33,7 @@ WATCHED = ("detections", "tracks")  # what `poll` yields besides health
 AWAY_S = 1.0  # the supervisor itself stood still for longer: silence of that time is held against nobody
 ORPHANED_S = 5.0  # after all that it reads has ended, a restarted process is asked to stop: the end was told before
 JUMP_NS = SECOND_NS // 5  # by which the host's clock must move against the one that never jumps to be reported
-READY_S = 120.0  # a run of some seconds that has not begun within this time ends
+READY_S, LAG_S = 120.0, 10.0  # a run of some seconds waits so long for its first set, and for who is ready after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,14 +309,15 @@ def run(
     supervisor: Supervisor, for_s: float | None, on_message: Callable[[Message], None], on_tick: Callable[[], None]
 ) -> None:
     """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds have passed since every
-    process was ready; one that is not ready within `READY_S` is waited for no longer.
+    process was ready; who is slower than the first set by `LAG_S`, or never ready, is waited for no longer.
     """
-    begun, started = supervisor.ready, time.monotonic()
-    until = None if for_s is None else started + for_s + (0.0 if begun else READY_S)
+    begun, until = False, None if for_s is None else time.monotonic() + for_s + READY_S
     while not supervisor.ended and not supervisor.stop_asked and (until is None or time.monotonic() < until):
-        if for_s is not None and not begun and supervisor.ready:
-            begun, until = True, time.monotonic() + for_s
+        if until is not None and for_s is not None and not begun and supervisor.ready:
+            begun, until = True, min(until, time.monotonic() + for_s)
         for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
+            if until is not None and for_s is not None and isinstance(message, (Detections, Tracks)):
+                until = min(until, time.monotonic() + for_s + LAG_S)
             on_message(message)
         on_tick()
 

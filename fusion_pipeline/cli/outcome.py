@@ -59,8 +59,12 @@ class GraphOutputs:
     def cut_short(self, paths: Iterable[Path | None]) -> None:
         """Give files that lack something their partial name."""
         for path in paths:
-            if path is not None and path.is_file() and self._is_new(path) and path.stat().st_size:
+            if path is None or not path.is_file() or not self._is_new(path):
+                continue
+            if path.stat().st_size:
                 mark_partial(path, "results")
+            else:
+                path.unlink()
 
     def _is_new(self, path: Path) -> bool:
         try:
