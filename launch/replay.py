@@ -34,24 +34,27 @@ def graph(
     begin: str = "sensors",
     end: str = "tracks",
     cpus: tuple[int, ...] = (),
-    apart: bool = False,
+    apart_s: float = 0.0,
 ) -> Graph:
     """The graph that replays the sensor `topics` of `log`; `rate` 0 is as fast as the pipeline takes them.
 
     With `live` the log stands in for sensors: its stamps become those of now, and what is late is late. `play` has
     the player's other settings. The graph goes from `begin` ("sensors" or "detections", the recorded ones) to `end`
-    ("sets", "detections" or "tracks"). Process number i runs on `cpus[i % len(cpus)]`. With
-    `apart` nothing can be seen twice, as where frames do not follow each other: what is found once is a track.
+    ("sets", "detections" or "tracks"). Process number i runs on `cpus[i % len(cpus)]`. Frames that
+    are `apart_s` from each other show different scenes: each makes a set, and what is found once is a track.
     """
     play = replace(play or PlayerConfig(log), log=log, rate=1.0 if live else rate, topics=topics, live=live)
     processes = [Process(Player, replace(play, loops=0) if live else play)]
     if begin == "sensors":
         new = renamed(play.remap)
-        processes.append(Process(Aligner, AlignerConfig(rig, topics=tuple(new.get(t, t) for t in topics))))
+        align = AlignerConfig(rig, topics=tuple(new.get(t, t) for t in topics))
+        if apart_s:
+            align = replace(align, tick_ms=1e3 * apart_s)
+        processes.append(Process(Aligner, align))
         if end != "sets":
             processes.append(Process(Detector, DetectorConfig(model, rig, threads=threads)))
     if end == "tracks":
-        processes.append(Process(Tracker, TrackerConfig(min_hits=1) if apart else TrackerConfig()))
+        processes.append(Process(Tracker, TrackerConfig(min_hits=1, max_age_s=0.0) if apart_s else TrackerConfig()))
     if out is not None:
         processes.append(Process(ENDS[end], ResultsConfig(out), name="results"))
     if picture is not None:

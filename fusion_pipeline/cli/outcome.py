@@ -107,6 +107,8 @@ def require_whole(
     written = {topic for process in supervisor.graph.processes for topic in process.topics}
     if sets and written & SETS and not board.sets_made:
         faults.append(f"the run ended with 0 sets; logs are in {supervisor.output}")
+    elif results is not None and results.is_file() and not results.stat().st_size:
+        faults.append(f"{results} holds 0 sets")
     if not supervisor.stop_asked:
         faults += outputs.missing(asked)
     if faults:

@@ -127,7 +127,7 @@ def replay(
         begin=begin,
         end=until,
         cpus=_cores(cpus),
-        apart=isinstance(opened, FileLog) and opened.apart(TrackerConfig().max_age_s),
+        apart_s=opened.apart_s(TrackerConfig().max_age_s) if isinstance(opened, FileLog) else 0.0,
     )
     done = run_graph(
         graph.with_overrides(assignments or []), "replay", None, folder, show=not quiet, player="player",

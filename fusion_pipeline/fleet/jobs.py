@@ -107,7 +107,7 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     graph = load_graph(
         LAUNCH_FILES / "replay.py", log=task.log, rig=rig, topics=log.topics, out=folder / SETS,
         model=Path(task.option("model", str(CPU_MODEL))), threads=int(_number(task, "threads", 1)),
-        apart=isinstance(log, FileLog) and log.apart(TrackerConfig().max_age_s),
+        apart_s=log.apart_s(TrackerConfig().max_age_s) if isinstance(log, FileLog) else 0.0,
     )  # fmt: skip
     graph = graph.with_overrides(f"{name}={value}" for name, value in task.options.items() if "." in name)
     tracks: list[Tracks] = []

@@ -75,12 +75,13 @@ class FileLog:
             found[item.topic].append(item.arrival_ns)
         return {topic: np.asarray(times, np.int64) for topic, times in found.items()}
 
-    def apart(self, longest_s: float) -> bool:
-        """Whether most steps from one instant of a topic to the next are longer: its frames are of different scenes, or
-        too far from each other for an object to be followed.
+    def apart_s(self, longest_s: float) -> float:
+        """The usual step in seconds from one frame to the next where it is longer than `longest_s`, as where frames are
+        of different scenes; 0 where it is not.
         """
         steps = [np.diff(times) for times in self.arrivals().values() if len(times) > 1]
-        return bool(steps) and min(float(np.median(step)) for step in steps) > longest_s * SECOND_NS
+        usual = min((float(np.median(step)) / SECOND_NS for step in steps), default=0.0)
+        return usual if usual > longest_s else 0.0
 
     def labels(self) -> Iterator[Labels]:
         """In order of time."""
