@@ -86,7 +86,7 @@ def record(
         ended_early = signal
     if _told(out, began, lost):
         raise typer.Exit(LOST)
-    if ended_early is not None:
+    if ended_early is not None and not keep:  # what was to be saved is saved
         raise ended_early
 
 
