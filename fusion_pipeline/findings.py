@@ -153,6 +153,9 @@ KINDS: dict[str, FindingKind] = {
         "Transforms and calibration may be in the earlier parts; put them beside it.",
     ),
     "other-parts": FindingKind("note", "This file is one part of a recording.", "Open the folder for all of it."),
+    "other-files": FindingKind(
+        "warning", "Files beside the recording are none of its parts, and were not read.", "Open them by their names."
+    ),
     "unread-metadata": FindingKind(
         "warning", "metadata.yaml cannot be read; the files are read without it.", "`ros2 bag reindex` writes it anew."
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 import sys
 
-_PLAIN = (ValueError, IndexError, ArithmeticError, AssertionError, EOFError, struct.error)
+_PLAIN = (ValueError, IndexError, ArithmeticError, AssertionError, EOFError, MemoryError, struct.error)
 # Errors of libraries that are no ValueError; one that is not loaded has raised none.
 _OF_LIBRARIES = (
     ("google.protobuf.message", "DecodeError"), ("rosbags.serde", "SerdeError"), ("cv2", "error"),
@@ -21,9 +21,3 @@ def is_damage(error: Exception) -> bool:
         return True
     found = (getattr(sys.modules.get(module), name, None) for module, name in _OF_LIBRARIES)
     return any(isinstance(kind, type) and isinstance(error, kind) for kind in found)
-
-
-def lacking_field(error: AttributeError) -> str:
-    """The field that a ROS message of a file's own definition lacks; "" where the error is about something else."""
-    made_by = type(error.obj).__module__ or ""
-    return str(error.name) if made_by.partition(".")[0] in ("rosbags", "rosbags.usertypes") else ""

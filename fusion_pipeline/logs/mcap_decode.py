@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusion_pipeline.logs.cloud_reading import Clouds
+from fusion_pipeline.logs.damage import is_damage
 from fusion_pipeline.logs.foxglove_form import BESIDE, Beside
 from fusion_pipeline.logs.foxglove_read import ENCODINGS, KINDS, decoded
 from fusion_pipeline.logs.json_form import found_from_json, health_from_json
@@ -49,6 +50,15 @@ class Names:
         helpers = {key for key, c in used.items() if c.topic == BESIDE}
         helpers |= {key for key, c in ros.items() if _long(c.schema) in (AUDIO_INFO, TEXT)}
         return cls(sensors, results, frozenset(helpers))
+
+    def part(self, number: int) -> Names:
+        """Those of the file `number` of several whose channels' numbers begin with that of their file."""
+
+        def mine(table: Mapping[int, str]) -> dict[int, str]:
+            return {key & 0xFFFF: name for key, name in table.items() if key >> 16 == number}
+
+        return Names(mine(self.sensors), mine(self.results),
+                     frozenset(key & 0xFFFF for key in self.helpers if key >> 16 == number))  # fmt: skip
 
     def without(self, topics: Collection[str], channels: Mapping[int, Channel]) -> Names:
         """The same but for the sensors of `topics`."""
@@ -105,6 +115,18 @@ class Decoder:
                 self._types = RosTypes()
             message = self._types.read(channel, stored.data)
             yield from self._ros.decode(self._topics[key], _long(channel.schema), message, stored.log_ns)
+
+    def reason(self, key: int, error: Exception) -> str:
+        """Why `decode` raised an error for a message of a channel, for a refusal count. Raises it again where it is a
+        fault of this program.
+        """
+        channel = self._channels[key]
+        if is_damage(error):
+            return "damaged message"
+        own = self._types is not None and channel.encoding in ROS and not self._types.is_usual(channel)
+        if own and isinstance(error, AttributeError | TypeError | KeyError):
+            return f"its definition has other fields than those of {channel.schema[:60]}"
+        raise error
 
     def finish(self) -> Iterator[Message]:
         """What the end cuts short."""

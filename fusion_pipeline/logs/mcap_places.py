@@ -94,6 +94,8 @@ class McapFile:
         if self.read(0, min(len(MAGIC), self.size)) != MAGIC:
             self.close()
             said = "is empty" if not self.size else "does not begin as an MCAP file does"
+            if self.packed is not None and self.packed.damage:
+                said = f"is {self.packed.damage} as a compressed file"
             raise LogError(
                 f"{path} {said}; it cannot be read as one, and holds no camera, LiDAR, audio or ego messages"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,15 @@ import numpy as np
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.cloud_reading import Clouds
-from fusion_pipeline.logs.damage import is_damage, lacking_field
+from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_decode import ROS, Decoder, Names, RosTypes, topics_apart
+from fusion_pipeline.logs.mcap_decode import Decoder, Names, topics_apart
 from fusion_pipeline.logs.mcap_messages import in_order
-from fusion_pipeline.logs.mcap_places import McapFile
+from fusion_pipeline.logs.mcap_parts import note_beside
+from fusion_pipeline.logs.mcap_places import Channel, McapFile
 from fusion_pipeline.logs.mcap_rig import look_into
-from fusion_pipeline.logs.mcap_summary import Summary, summary
+from fusion_pipeline.logs.mcap_summary import summary
+from fusion_pipeline.logs.mcap_unread import note_unread
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import Message, Tracks
 from fusion_pipeline.rig import Rig, RigError
@@ -34,28 +36,35 @@ class McapLog:
     which `messages` gives where they are asked for by name.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the index, or, where a crash left none, walk over the whole file. Raises LogError."""
+    topics: tuple[str, ...]
+    results: tuple[str, ...]
+    rig: Rig
+
+    def __init__(self, path: Path, alone: bool = True) -> None:
+        """Read the index, or, where a crash left none, walk over the whole file. Raises LogError.
+
+        Unless it is `alone`, it is one of several files; give them to `settle` before anything is asked for.
+        """
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
-        self._clouds = Clouds(self.findings)
         with McapFile(path) as file:
             self._packed = file.packed  # kept, so that a compressed file is decompressed once
             self.summary = summary(file)
-            self.complete = self.summary.complete
-            self._names = Names.of(self.summary.channels, self.summary.counts)
-            for reason, count in self.summary.lost.items():
-                self.refused["log", reason] = count
-            if not self._names.sensors and not self._names.results:
-                raise LogError(f"{path} holds no camera, LiDAR, audio or ego messages that this program can read"
-                               f"{_held(self.summary)}")  # fmt: skip
-            self.results = tuple(sorted(self._names.results.values()))
-            self.start_ns, self.end_ns = self.summary.start_ns, self.summary.end_ns
-            self._hints: dict[str, str] = {}
-            self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
-            self.rig = self._rig(file)
-            self.topics = tuple(sorted(set(self._names.sensors.values()), key=_order))
+        self.complete = self.summary.complete
+        for reason, count in self.summary.lost.items():
+            self.refused["log", reason] = count
+        self.start_ns, self.end_ns = self.summary.start_ns, self.summary.end_ns
+        self.missing: dict[str, int] = {}  # by topic, what sequence numbers say that `messages` did not meet
+        if alone:
+            settle([self], path)
+            note_beside(path, self.findings)
+
+    def take(self, names: Names, rig: Rig, hints: Mapping[str, str], clouds: Clouds) -> None:
+        """What is decided for all files of a recording together."""
+        self._names, self.rig, self._hints, self._clouds = names, rig, hints, clouds
+        self.results = tuple(sorted(names.results.values()))
+        self.topics = tuple(sorted(set(names.sensors.values()), key=_order))
 
     def messages(
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None
@@ -88,14 +97,10 @@ class McapLog:
                 except FormError as error:
                     if stored.log_ns >= low:
                         self.refused[self._name(stored.channel), str(error)] += 1
-                except AttributeError as error:
-                    if not (field := lacking_field(error)):
-                        raise
-                    self.refused[self._name(stored.channel), f"message without {field}"] += 1
+                except LogError:
+                    raise
                 except Exception as error:
-                    if isinstance(error, LogError) or not is_damage(error):
-                        raise
-                    self.refused[self._name(stored.channel), "damaged message"] += 1
+                    self.refused[self._name(stored.channel), decoder.reason(stored.channel, error)] += 1
             yield from decoder.finish()
         self.missing = {
             self._name(key): gap for key, (least, most, count) in numbers.items()
@@ -117,31 +122,48 @@ class McapLog:
     def _name(self, channel: int) -> str:
         return self._names.sensors.get(channel) or self.summary.channels[channel].topic
 
-    def _rig(self, file: McapFile) -> Rig:
-        texts = [table["toml"] for name, table in self.summary.metadata if name == RIG and "toml" in table]
+
+def settle(logs: Sequence[McapLog], path: Path) -> None:
+    """Decide for all files of the recording at `path`: names of topics, the rig, how clouds are read; and note what is
+    not read. Findings are those of the first. Raises LogError where nothing is read.
+    """
+    # Channels are numbered anew in each file; numbers of several files are told apart by what they begin with.
+    channels = {key + at * 65536: c for at, log in enumerate(logs) for key, c in log.summary.channels.items()}
+    counts = {key + at * 65536: n for at, log in enumerate(logs) for key, n in log.summary.counts.items()}
+    names = Names.of(channels, counts)
+    if not names.sensors and not names.results:
+        raise LogError(f"{path} holds no camera, LiDAR, audio or ego messages that this program can read"
+                       f"{_held(channels)}")  # fmt: skip
+    heads, findings, rig = Heads(), logs[0].findings, _embedded_rig(logs)
+    clouds = Clouds(findings)
+    if rig is None:
+        for at, log in enumerate(logs):
+            with McapFile(log.path) as file:
+                look_into(file, log.summary, names.part(at).sensors, heads, clouds)
+        for topic, why in heads.no_camera.items():
+            findings.add("unread-topic", topic, why)
+        names = names.without(heads.no_camera, channels)
+        apart = topics_apart(channels)
+        rig = heads.rig(path.stem, {apart[key]: name for key, name in names.sensors.items()}, findings)
+    read = names.sensors.keys() | names.results.keys() | names.helpers
+    note_unread(findings, [(c, counts.get(key, 0), key in read) for key, c in channels.items()], heads.no_camera)
+    for at, log in enumerate(logs):
+        log.take(names.part(at), rig, heads.texts, clouds)
+
+
+def _embedded_rig(logs: Sequence[McapLog]) -> Rig | None:
+    for log in logs:
+        texts = [table["toml"] for name, table in log.summary.metadata if name == RIG and "toml" in table]
         if texts:
             try:
                 return Rig.from_table(tomllib.loads(texts[-1]))
             except (RigError, tomllib.TOMLDecodeError) as error:
-                raise LogError(f"{self.path}: the rig in it cannot be used: {error}; give one with --rig") from None
-        return self._foreign_rig(file)
-
-    def _foreign_rig(self, file: McapFile) -> Rig:
-        """Of frames and lenses in the log's first messages of such topics."""
-        channels = self.summary.channels
-        types = RosTypes() if any(channel.encoding in ROS for channel in channels.values()) else None
-        heads = look_into(file, self.summary, self._names.sensors, types, self._clouds)
-        self._hints |= heads.texts
-        for topic, why in heads.no_camera.items():
-            self.findings.add("unread-topic", topic, why)
-        self._names = self._names.without(heads.no_camera, channels)
-        apart = topics_apart(channels)
-        names = {apart[key]: name for key, name in self._names.sensors.items()}
-        return heads.rig(self.path.stem, names, self.findings)
+                raise LogError(f"{log.path}: the rig in it cannot be used: {error}; give one with --rig") from None
+    return None
 
 
-def _held(found: Summary) -> str:
-    held = sorted({channel.schema or channel.encoding for channel in found.channels.values()})
+def _held(channels: Mapping[int, Channel]) -> str:
+    held = sorted({channel.schema or channel.encoding for channel in channels.values()})
     return f"; it has {', '.join(held[:6])}" if held else ""
 
 

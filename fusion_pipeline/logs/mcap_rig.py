@@ -23,13 +23,10 @@ POINTS = "foxglove.PointCloud"
 MOST_JOINTS = 1000  # messages of a channel of transforms that are looked at
 
 
-def look_into(file: McapFile, found: Summary, sensors: Mapping[int, str], types: RosTypes | None, clouds: Clouds
-              ) -> Heads:  # fmt: skip
-    """Read the first messages of `sensors` (our names by channel) and of frames, lenses and texts.
-
-    `types` read ROS messages; None where there are none.
+def look_into(file: McapFile, found: Summary, sensors: Mapping[int, str], heads: Heads, clouds: Clouds) -> None:
+    """Read the first messages of `sensors` (our names by channel) and of frames, lenses and texts into `heads` and
+    `clouds`. Raises LogError where the library for ROS messages is missing.
     """
-    heads = Heads()
     foxglove = {key: c for key, c in found.channels.items() if c.encoding in ENCODINGS}
     firsts = Firsts(file, found, {
         key: MOST_JOINTS if c.schema in JOINTS else LOOK_AT for key, c in foxglove.items()
@@ -40,15 +37,14 @@ def look_into(file: McapFile, found: Summary, sensors: Mapping[int, str], types:
             _add(channel, firsts.of((key,)), heads)
         elif key in sensors:
             _learn(channel, firsts.of((key,)), sensors[key], heads, clouds)
-    if types is not None:
-        _look_at_ros(file, found, sensors, types, heads, clouds)
-    return heads
+    _look_at_ros(file, found, sensors, heads, clouds)
 
 
-def _look_at_ros(
-    file: McapFile, found: Summary, sensors: Mapping[int, str], types: RosTypes, heads: Heads, clouds: Clouds
-) -> None:
+def _look_at_ros(file: McapFile, found: Summary, sensors: Mapping[int, str], heads: Heads, clouds: Clouds) -> None:
     channels = {key: c for key, c in found.channels.items() if c.encoding in ROS}
+    if not channels:
+        return
+    types = RosTypes()
     topics = topics_apart(channels)
     keys: dict[str, list[int]] = {}
     for key, topic in topics.items():

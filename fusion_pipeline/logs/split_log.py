@@ -9,26 +9,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from fusion_pipeline.findings import Findings
-from fusion_pipeline.logs.compressed_file import inner_name
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_places import is_mcap
-from fusion_pipeline.logs.mcap_reader import McapLog
+from fusion_pipeline.logs.mcap_parts import is_split, mcap_files, recording_files
+from fusion_pipeline.logs.mcap_reader import McapLog, settle
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.messages import Message
 
-
-def is_split(path: Path) -> bool:
-    """Whether a path is a folder with MCAP files in it, compressed ones too."""
-    return path.is_dir() and any(is_mcap(file) for file in path.glob("*.mcap*"))
-
-
-def mcap_files(folder: Path) -> list[Path]:
-    """The MCAP files of a folder by name; of one that is there compressed too, the one that is not."""
-    found: dict[str, Path] = {}
-    for file in sorted(folder.glob("*.mcap*")):  # a compressed one comes after the other
-        if is_mcap(file):
-            found.setdefault(inner_name(file), file)
-    return list(found.values())
+__all__ = ["SplitLog", "is_split", "mcap_files"]
 
 
 class SplitLog:
@@ -41,25 +28,27 @@ class SplitLog:
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
         said = ""
-        for file in mcap_files(path):
+        for file in recording_files(path, self.findings):
             try:
-                self.parts.append(McapLog(file))
+                self.parts.append(McapLog(file, alone=False))
             except LogError as error:
                 said = said or str(error)
                 self.refused[file.name, "cannot be read"] += 1
         if not self.parts:
             raise LogError(said)
         self.parts.sort(key=lambda part: part.start_ns)
+        settle(self.parts, path)
         self.complete = not self.refused and all(part.complete for part in self.parts)
+        self.findings.update(self.parts[0].findings)
         for part in self.parts:
             self.refused.update(part.refused)
             part.refused = self.refused  # one count for all
-            self.findings.update(part.findings)
-            part.findings = self.findings
-        self.rig = next((part.rig for part in self.parts if part.rig.topics), self.parts[0].rig)
+        self.parts[0].findings.counts = self.findings.counts  # what reading notices goes to all
+        self.rig = self.parts[0].rig
         self.topics = tuple(dict.fromkeys(topic for part in self.parts for topic in part.topics))
         self.results = tuple(dict.fromkeys(topic for part in self.parts for topic in part.results))
-        self.start_ns, self.end_ns = self.parts[0].start_ns, max(part.end_ns for part in self.parts)
+        used = [part for part in self.parts if part.summary.counts] or self.parts
+        self.start_ns, self.end_ns = used[0].start_ns, max(part.end_ns for part in used)
 
     def messages(
         self, start_ns: int | None = None, end_ns: int | None = None, topics: Collection[str] | None = None

@@ -69,12 +69,17 @@ def _refuse_same(out: Path, inputs: Sequence[Path]) -> None:
 def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Mapping[str, int]]:
     """Write what can be read of a damaged log: how many messages, and what was lost.
 
-    What was written is read back and compared, message by message. Raises LogError where it is not the same.
+    What was written is read back and compared, message by message. Raises LogError where it is not the same, and
+    where not one message can be read; nothing is written then.
     """
     reader = RawReader(path)
     read, back = Content(), Content()
 
     def compare(written: Path) -> None:
+        if not read.counts:
+            lost = "; ".join(f"{reason}: {number}" for reason, number in reader.lost.items())
+            raise LogError(f"{path} holds no message that can be read ({lost or 'nothing is damaged'}); "
+                           "nothing was written")  # fmt: skip
         again = RawReader(written)
         for _ in back.watched(again):
             pass
