@@ -118,9 +118,8 @@ def test_damage_of_any_kind_is_an_error_with_a_name_or_less_to_read(
         path.write_bytes(broken)
         try:
             count, lost = recovered(path, whole)
-        except LogError as error:
-            assert "no message that can be read" in str(error)
-            assert not content(path)
+        except LogError:
+            assert not content(path)  # nothing is there that could be read
             continue
         found = content(whole)
         assert sum(found.values()) == count
