@@ -111,12 +111,17 @@ class Graph:
         With `thorough` also what a node would find on opening, such as an operator that ONNX Runtime has not.
         """
         self._refuse([*self._name_faults(), *self._config_faults()])
-        self._refuse([*self._value_faults(), *self._file_faults(), *self._topic_faults()])
+        self._refuse([*self._value_faults(), *self._topic_faults()])
+        self._refuse(self._file_faults())
         wiring, faults = self._wire()
         self._refuse(faults)
         written = (*wiring.writer_of, *self.remote)
         around = Surroundings(written, tuple(p.config for p in self.processes), self.replay, thorough)
-        self._refuse([fault for process in self.processes for fault in _node_faults(process, around)])
+        who: dict[str, list[str]] = {}  # one rig is wrong for all who read it
+        for process in self.processes:
+            for text in _node_faults(process, around):
+                who.setdefault(text, []).append(process.label)
+        self._refuse([f"{', '.join(dict.fromkeys(labels))}: {text}" for text, labels in who.items()])
         notes = (f"{p.label}: {note}" for p in self.processes for note in p.node.notes(p.config, around))
         return dataclasses.replace(wiring, notes=tuple(notes)) if thorough else wiring
 
@@ -214,11 +219,11 @@ class Graph:
 def _node_faults(process: Process, around: Surroundings) -> Iterator[str]:
     """What the node finds wrong with its config; errors that it raises are faults too."""
     try:
-        yield from (f"{process.label}: {text}" for text in process.node.check(process.config, around))
+        yield from process.node.check(process.config, around)
     except (ValueError, RuntimeError, OSError) as error:
         if type(error).__module__ == "builtins" and not isinstance(error, OSError):
             raise
-        yield f"{process.label}: {error}"
+        yield str(error)
 
 
 def _with_laps(wiring: Wiring) -> Wiring:

@@ -151,7 +151,7 @@ def _other_vehicle(config: AlignerConfig, rig: Rig, around: Surroundings) -> Ite
             )
         return
     for topic in config.topics or around.written:
-        if topic.split("/")[0] in SENSORS and topic not in rig.topics:
+        if topic in around.written and topic.split("/")[0] in SENSORS and topic not in rig.topics:
             yield (
                 f"{topic!r} is not in the rig {config.rig} ({', '.join(rig.topics)}); add it there, or leave it out of "
                 "the aligner's `topics`"

@@ -57,6 +57,12 @@ def run(arguments: list[str]) -> int:
         if is_users(error) and not debug:
             sys.stderr.write(f"fusion: {one_line(error)}{_kept()}\n")
             return getattr(error, "exit_code", EXIT_USER) if isinstance(error, UserError) else EXIT_USER
+        if not is_users(error) and not debug:
+            from fusion_pipeline.launchfile import users_error
+
+            if told := users_error(error):  # raised in a file of the user's own, such as a node
+                sys.stderr.write(f"fusion: {' '.join(told.split())}\n")
+                return EXIT_USER
         sys.stderr.write(bug_report(error) + "\n")
         return EXIT_USER if is_users(error) else EXIT_BUG
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_pipeline.align import Aligner, AlignerConfig, Stream
+from fusion_pipeline.align import Aligner, AlignerConfig, Stream, default_reference
 from fusion_pipeline.align.buffer import Sensed
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, LidarScan, SensorSet
 
@@ -234,3 +234,35 @@ def test_the_order_of_delivery_between_topics_changes_nothing(random: object) ->
 def _content(s: SensorSet) -> tuple[object, ...]:
     parts = [(p.header.source, p.header.capture_ns) for p in (*s.lidars, *s.cameras, *s.audios, *s.egos)]
     return s.header.capture_ns, s.header.arrival_ns, parts, s.missing
+
+
+@pytest.mark.parametrize(("reference", "kind"), [("camera/front", "cameras"), ("audio/roof", "audios")])
+def test_any_stream_can_be_the_reference(reference: str, kind: str) -> None:
+    """Of a log without a LiDAR: pictures make a set each, sound one for each tick; all of it is used."""
+    ms = 1_000_000
+    streams = tuple(Stream(t) for t in ("camera/front", "audio/roof") if t != reference)
+    aligner = Aligner(AlignerConfig(reference, streams, audio_window_s=0.1))
+    picture = np.zeros((2, 2, 3), np.uint8)
+    found = []
+    for number in range(100):
+        at = 10_000 * ms + number * 20 * ms
+        found += aligner.advance(at + 19 * ms)
+        pcm = np.zeros((320, 1), np.int16)
+        found += aligner.step(AudioChunk(Header("audio/roof", at, at + 20 * ms), 16_000, pcm))
+        if number % 5 == 0:
+            found += aligner.step(
+                CameraFrame(Header("camera/front", at + 10 * ms, at + 20 * ms), "bgr8", 2, 2, picture)
+            )
+    found += aligner.flush()
+    assert 18 <= len(found) <= 21
+    assert all(len(getattr(one, kind)) == 1 for one in found)
+    assert not any(item.source == reference for one in found for item in one.missing)
+    steps = np.diff([one.header.capture_ns for one in found])
+    assert (steps == 100 * ms).all()
+
+
+def test_the_default_reference() -> None:
+    assert default_reference(("audio/a", "camera/b", "lidar/c")) == "lidar/c"
+    assert default_reference(("ego/o", "audio/a", "camera/b")) == "camera/b"
+    assert default_reference(("ego/o", "audio/a")) == "audio/a"
+    assert default_reference(("ego/o",)) == ""
