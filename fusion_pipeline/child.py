@@ -124,3 +124,8 @@ def start(spec: ProcessSpec) -> BaseProcess:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return handle
+
+
+def reachable(endpoint: str) -> str:
+    """Where readers of this host find what is bound to `endpoint`."""
+    return endpoint.replace("://0.0.0.0:", "://127.0.0.1:").replace("://*:", "://127.0.0.1:")

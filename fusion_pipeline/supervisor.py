@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, start
+from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, reachable, start
 from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.exposure import refuse_exposure
 from fusion_pipeline.graph import Graph, Process
@@ -100,7 +100,7 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether every process has been ready, has ended, or was given up."""
+        """Whether every process has been ready or has ended."""
         return all(child.ever_ready or child.state in ("done", "stopped", "failed") for child in self.children.values())
 
     @property
@@ -179,7 +179,7 @@ class Supervisor:
     def _start_all(self) -> None:
         bound = {p.label: p.endpoint or self._sockets.endpoint(p.label) for p in self.graph.processes}
         controls = {p.label: self._sockets.control(p.label) for p in self.graph.processes if p.node.commands}
-        endpoints = {topic: _reachable(bound[writer]) for topic, writer in self.wiring.writer_of.items()}
+        endpoints = {topic: reachable(bound[writer]) for topic, writer in self.wiring.writer_of.items()}
         health = {f"health/{p.label}": self._sockets.endpoint(f"{p.label}.health") for p in self.graph.processes}
         watched = (
             [t for t in self.wiring.writer_of if t.split("/")[0] in ("tracks", "detections")] if self._listen else []
@@ -308,24 +308,20 @@ class Supervisor:
 def run(
     supervisor: Supervisor, for_s: float | None, on_message: Callable[[Message], None], on_tick: Callable[[], None]
 ) -> None:
-    """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds have passed since every
-    process was ready; who is slower than the first set by `LAG_S`, or never ready, is waited for no longer.
+    """Poll an entered `supervisor` until the graph ends, a signal comes, or `for_s` seconds after every process was
+    ready; who is slower than the first set by `LAG_S` is not waited for.
     """
-    begun, until = False, None if for_s is None else time.monotonic() + for_s + READY_S
-    while not supervisor.ended and not supervisor.stop_asked and (until is None or time.monotonic() < until):
-        if until is not None and for_s is not None and not begun and supervisor.ready:
-            begun, until = True, min(until, time.monotonic() + for_s)
-        for message in supervisor.poll(0.25 if until is None else min(0.25, max(0.0, until - time.monotonic()))):
-            if until is not None and for_s is not None and isinstance(message, (Detections, Tracks)):
-                until = min(until, time.monotonic() + for_s + LAG_S)
+    until = float("inf") if for_s is None else time.monotonic() + for_s + READY_S
+    begun = for_s is None
+    while not supervisor.ended and not supervisor.stop_asked and time.monotonic() < until:
+        if not begun and supervisor.ready:
+            begun, until = True, min(until, time.monotonic() + (for_s or 0.0))
+        for message in supervisor.poll(max(0.0, min(0.25, until - time.monotonic()))):
+            if not begun and isinstance(message, (Detections, Tracks)):
+                until = min(until, time.monotonic() + (for_s or 0.0) + LAG_S)
             on_message(message)
         on_tick()
 
 
 def _reads_health(process: Process) -> bool:
     return issubclass(process.node, Stage) and Health in process.node.reads
-
-
-def _reachable(endpoint: str) -> str:
-    """Where readers of this host find what is bound to `endpoint`."""
-    return endpoint.replace("://0.0.0.0:", "://127.0.0.1:").replace("://*:", "://127.0.0.1:")
