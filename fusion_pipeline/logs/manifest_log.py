@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import heapq
 import ipaddress
-import math
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -72,6 +72,8 @@ class ManifestLog:
         spans = []
         for kind, entries in table.items():
             for name, entry in entries.items():
+                if not re.fullmatch(r"\w[\w.-]*", name):
+                    raise LogError(f"{path}: [{kind}.{name!r}]: a sensor's name is of letters, digits, _, - and .")
                 topic = f"{kind}/{name}"
                 self._streams[topic], span = _stream(streams, kind, topic, entry)
                 spans.append(span)
@@ -98,7 +100,7 @@ def _stream(streams: Streams, kind: str, topic: str, entry: Mapping[str, Any]) -
         if key not in KEYS[kind]:
             raise LogError(f"{where}: {nearest('key', key, KEYS[kind])}")
         if fault := _fault(key, value, KEYS[kind][key]):
-            raise LogError(f"{where}: {key} = {str(value)[:60]!r} {fault}")
+            raise LogError(f"{where}: {key} = {_short(value)} {fault}")
     make = {"lidar": streams.packets, "camera": streams.pictures, "audio": streams.sound}[kind]
     try:
         return make(topic, entry)
@@ -126,9 +128,17 @@ def _fault(key: str, value: Any, kind: type) -> str:
     if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
         return "is no whole number" if kind is int else "is no number"
     low, high = RANGES[key]
-    if math.isfinite(value) and (low < value if key == "rate_hz" else low <= value) and value <= high:
+    if (low < value if key == "rate_hz" else low <= value) and value <= high:  # never true of NaN
         return ""
     return "is not above 0, or higher than any camera's" if key == "rate_hz" else f"is not within {low:g} to {high:g}"
+
+
+def _short(value: Any) -> str:
+    """A value as it can be shown."""
+    try:
+        return repr(str(value)[:60])
+    except ValueError:  # Python writes no more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -151,7 +161,7 @@ def _rig(path: Path, name: Any) -> Rig:
     if name is None:
         return Rig(path.stem)
     if fault := _fault("rig", name, str):
-        raise LogError(f"manifest {path}: rig = {str(name)[:60]!r} {fault}; write the path of a rig file")
+        raise LogError(f"manifest {path}: rig = {_short(name)} {fault}; write the path of a rig file")
     try:
         return Rig.load(path.parent / name)
     except RigError as error:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from fusion_pipeline.checks import nearest
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.files import Item, rising
 from fusion_pipeline.logs.kitti_files import read_picture
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import AudioChunk, Header, Message
-from fusion_pipeline.operations import nearest
 
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND_NS}
 CHUNK_S = 0.02
