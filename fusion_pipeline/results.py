@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ def line(found: Detections | Tracks | SensorSet) -> str:
             source.source: {"capture_ns": source.capture_ns, "offset_ms": round(source.offset_ns / 1e6, 6)}
             for source in found.sources
         },
-        "objects": objects(found.boxes, found.class_names),
+        "objects": objects(found.boxes, found.class_names, found.coasting_s if isinstance(found, Tracks) else ()),
         "sounds": [
             {"label": sound.label, "score": _short(sound.score), "azimuth_rad": _short(sound.azimuth_rad)}
             for sound in found.sounds
@@ -59,8 +59,10 @@ def _unseen(found: SensorSet) -> Detections:
     return Detections(found.header, (), Boxes.empty(), (), sources, missing)
 
 
-def objects(boxes: Boxes, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Boxes as plain values. Numbers that are not finite become 0, since JSON has none."""
+def objects(boxes: Boxes, class_names: tuple[str, ...], coasting_s: Sequence[float] = ()) -> list[dict[str, Any]]:
+    """Boxes as plain values; of tracks, with how long each has not been seen. Numbers that are not finite become 0,
+    since JSON has none.
+    """
     return [
         {
             "label": class_names[label] if 0 <= label < len(class_names) else str(label),
@@ -72,6 +74,7 @@ def objects(boxes: Boxes, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
             "std": _list(boxes.std[i]),
             "attribution": dict(zip(MODALITIES, _list(boxes.attribution[i]), strict=True)),
             "track_id": int(boxes.track_ids[i]),
+            **({"coasting_s": _short(coasting_s[i])} if coasting_s else {}),
         }
         for i, label in enumerate(boxes.labels.tolist())
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -115,6 +115,17 @@ class Rig:
         if not any(mounts.values()):
             raise RigError("it names no sensor; add a [lidar.NAME], [camera.NAME] or [audio.NAME] table")
         return cls(name, mounts["lidar"], mounts["camera"], mounts["audio"])
+
+
+def require_places(rig: Rig, topics: Collection[str]) -> None:
+    """Raise RigError where results of `topics` would need a place that `rig` does not have: of a LiDAR, or of any
+    sensor at all. A camera beside a LiDAR that is placed may lack its own; its pictures are not used.
+    """
+    fused = [topic for topic in topics if topic.startswith(("lidar/", "camera/"))]
+    missing = [topic for topic in fused if topic not in rig.topics]
+    if any(topic.startswith("lidar/") for topic in missing) or (missing and len(missing) == len(fused)):
+        named = f"{' and '.join(missing[:3])} {'sits' if len(missing) == 1 else 'sit'}"
+        raise RigError(f"nothing says where {named} on the vehicle; give a rig file with --rig")
 
 
 def _known(what: str, table: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -189,6 +189,8 @@ class Recorder(Stage[RecorderConfig]):
             recording = self._recording
             if recording.problem:
                 self.report("degraded", f"{recording.problem}; {sum(self.counts().values())} messages lost")
+            elif recording.incident:
+                self.report("degraded", f"{recording.incident}; {recording.describe()}")
             else:
                 self.report("ready", recording.describe())
 

@@ -162,14 +162,18 @@ def merge(
     typer.echo(f"{out}: {count} messages of {len(paths)} logs")
 
 
-@log.command("convert", help="Any log that can be read, such as a KITTI drive, as MCAP.")
-def convert(path: Source, out: Out) -> None:
+@log.command("convert", help="Any log that can be read, such as a KITTI drive, as MCAP. Exit code 3 as `check`.")
+def convert(path: Source, out: Out, allow: Allow = None) -> None:
     """Write the messages and the rig of a log as MCAP with Foxglove's schemas."""
     from fusion_pipeline.logs.surgery import converted
 
+    allowed = allowed_names(allow)
     with progress("messages") as advance:
-        count = converted(path, out, advance)
-    typer.echo(f"{out}: {count} messages, {out.stat().st_size / 1e6:.1f} MB")
+        found = converted(path, out, advance)
+    print_findings(found.findings, allowed)
+    count = sum(topic.count for topic in found.topics)
+    typer.echo(f"{out}: {count} messages, {out.stat().st_size / 1e6:.1f} MB; {verdict(found.findings, allowed)}")
+    end_by(found.findings, allowed)
 
 
 @log.command("plot", help="Draw when each topic spoke, its gaps and its latency. Exit code 3 as `check`.")

@@ -129,7 +129,8 @@ def _record_graph(
     with _save_by_key(added.config):
         supervisor = run_graph(graph, "record", seconds or None, sets=False, insecure=insecure)
     health = supervisor.children[added.label].health
-    return {} if health is None else {f"{one.topic}: {one.reason}": one.total for one in health.dropped}
+    counts = () if health is None else (*health.dropped, *health.refused)
+    return {f"{one.topic}: {one.reason}": one.total for one in counts if one.total}
 
 
 def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[str, int]:
@@ -164,7 +165,8 @@ def _record_running(config: RecorderConfig, seconds: float, pid: int) -> dict[st
         bus.close()
         control.close()
         sockets.remove()
-    return {f"{one.topic}: {one.reason}": one.total for one in counts if one.reason != "received" and one.total}
+    own = {f"{topic}: {reason}": total for (topic, reason), total in recorder.counts().items()}
+    return own | {f"{one.topic}: {one.reason}": one.total for one in counts if one.reason != "received" and one.total}
 
 
 def _take_all(recorder: Recorder, subscriber: object, seconds: float, pid: int) -> None:
@@ -273,19 +275,19 @@ def _trigger(pid: int) -> None:
 def _told(out: Path, began: float, lost: dict[str, int]) -> bool:
     """Print what was recorded and what was lost; whether anything was."""
     from fusion_pipeline.logs.mcap_summary import read_summary
-    from fusion_pipeline.logs.parts import part_path
+    from fusion_pipeline.logs.parts import parts_of
     from fusion_pipeline.logs.provenance import RECORDED
 
-    number, lost = 1, dict(lost)
-    while (path := part_path(out, number)).exists() and path.stat().st_mtime >= began - 1:
+    parts, lost = parts_of(out), dict(lost)
+    ours = [path for path in parts if path.stat().st_mtime >= began - 1]
+    for path in ours:
         said = dict(read_summary(path).metadata).get(RECORDED)
         count = f"{said['messages']} messages" if said else "without its end; `fusion log recover` makes it whole"
         typer.echo(f"recorded {path.resolve()}, {path.stat().st_size / 1e6:.1f} MB, {count}")
         lost |= {key.removeprefix("lost, "): int(n) for key, n in (said or {}).items() if key.startswith("lost, ")}
-        number += 1
-    if number == 1:
+    if not ours and not lost:
         typer.echo("nothing was saved: nobody asked for it")
-    if path.exists():
+    for path in [path for path in parts if path not in ours][:1]:
         typer.echo(f"{path} is of an earlier recording", err=True)
     for what, total in lost.items():
         typer.echo(f"LOST {total} messages of {what}", err=True)

@@ -109,6 +109,8 @@ def replay(
     if check is not None and out is None:
         out = folder / "sets.jsonl"
     if rig is None:
+        if begin != "detections":
+            _require_places(opened, chosen)
         if not opened.rig.topics:
             raise UserError(f"{log} does not say where its sensors sit; give a rig file with --rig")
         rig = folder / "rig.toml"
@@ -166,6 +168,16 @@ def _chosen(log: Log, topics: tuple[str, ...] | list[str]) -> tuple[str, ...]:
         if topic not in log.topics:
             raise UserError(f"--topic {topic}: {nearest('topic', topic, log.topics)}")
     return tuple(topic for topic in log.topics if not topics or topic in topics)
+
+
+def _require_places(log: Log, topics: tuple[str, ...]) -> None:
+    """Raises UserError where the log does not say where its sensors sit."""
+    from fusion_pipeline.rig import RigError, require_places
+
+    try:
+        require_places(log.rig, topics)
+    except RigError as error:
+        raise UserError(f"{log.path}: {error}") from None
 
 
 def _recorded_detections(log: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -52,6 +52,7 @@ def nodes_table(states: Mapping[str, tuple[str, str]], boards: Mapping[str, Node
 def objects_table(found: Tracks | Detections) -> Table:
     """The nearest boxes of one set."""
     boxes, names = found.boxes, found.class_names
+    unseen_s = found.coasting_s if isinstance(found, Tracks) else ()
     shown = f"the nearest {MAX_OBJECTS} of {len(boxes)}" if len(boxes) > MAX_OBJECTS else str(len(boxes))
     table = Table(title=f"objects ({shown})", title_justify="left", header_style="dim", border_style="dim")
     table.add_column("id", justify="right")
@@ -63,7 +64,7 @@ def objects_table(found: Tracks | Detections) -> Table:
         track = int(boxes.track_ids[row])
         table.add_row(
             str(track) if track >= 0 else "",
-            escape(label_of(names, int(boxes.labels[row]))),
+            escape(label_of(names, int(boxes.labels[row]))) + _unseen(unseen_s, row),
             f"{boxes.scores[row]:.2f}",
             f"{math.hypot(x, y):.1f}",
             f"{x:.1f}",
@@ -71,6 +72,11 @@ def objects_table(found: Tracks | Detections) -> Table:
             f"{math.hypot(*boxes.velocities_mps[row].tolist()):.1f}",
         )
     return table
+
+
+def _unseen(unseen_s: Sequence[float], row: int) -> str:
+    """How long a track has not been seen; nothing where it was seen in this set."""
+    return f" [yellow]unseen {unseen_s[row]:.1f} s[/]" if unseen_s and unseen_s[row] > 0 else ""
 
 
 def sounds_table(found: Tracks | Detections) -> Table:

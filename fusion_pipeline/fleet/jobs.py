@@ -72,7 +72,8 @@ def convert(task: Task) -> Iterator[Row]:
     from fusion_pipeline.logs.surgery import converted
 
     out = task.folder / f"{task.log.stem}.mcap"
-    count = converted(task.log, out)
+    found = converted(task.log, out)
+    count = sum(topic.count for topic in found.topics)
     yield {"messages": count, "bytes": out.stat().st_size, "file": out.name}
 
 
@@ -97,12 +98,16 @@ def _replayed(task: Task) -> Iterator[Tracks]:
     from fusion_pipeline.logs.files import FileLog
     from fusion_pipeline.manifest import CPU_MODEL
     from fusion_pipeline.messages import Tracks
-    from fusion_pipeline.rig import to_toml
+    from fusion_pipeline.rig import RigError, require_places, to_toml
     from fusion_pipeline.track.config import TrackerConfig
 
     log, folder = _open(task.log), task.folder
     rig = Path(task.option("rig", str(folder / "rig.toml")))
     if "rig" not in task.options:
+        try:
+            require_places(log.rig, log.topics)
+        except RigError as error:
+            raise FleetError(f"{task.log}: {error}") from None
         rig.write_text(to_toml(log.rig), encoding="utf-8")
     graph = load_graph(
         LAUNCH_FILES / "replay.py", log=task.log, rig=rig, topics=log.topics, out=folder / SETS,

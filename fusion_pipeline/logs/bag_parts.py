@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusion_pipeline.findings import Findings
+from fusion_pipeline.logs.compressed_file import inner_name
 from fusion_pipeline.logs.reader import LogError
 
-ENDINGS = (".bag.active", ".bag", ".db3.zstd", ".db3")  # the longest first
+ENDINGS = (".bag.active", ".bag", ".db3")  # the longest first
 _NUMBER = re.compile(r"(?P<base>.*)_(?P<number>\d{1,6})", re.DOTALL)
 _DATE = re.compile(r"_?\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d$")  # rosbag record puts when a part began before its number
 
@@ -26,13 +27,13 @@ class Part:
 
 
 def ending_of(path: Path) -> str:
-    """The ending that makes a file a bag's; "" without one."""
-    return next((ending for ending in ENDINGS if path.name.endswith(ending)), "")
+    """The ending that makes a file a bag's, compressed or not; "" without one."""
+    return next((ending for ending in ENDINGS if inner_name(path).endswith(ending)), "")
 
 
 def part_of(path: Path) -> Part:
     """What a bag's name says."""
-    stem = path.name.removesuffix(ending_of(path))
+    stem = inner_name(path).removesuffix(ending_of(path))
     match = _NUMBER.fullmatch(stem)
     if match is None:
         return Part(path, stem, None)
@@ -42,12 +43,15 @@ def part_of(path: Path) -> Part:
 
 def bags_in(folder: Path) -> list[Path]:
     """The bags in a folder, by name. The .orig.bag that `rosbag reindex` leaves beside its bag is none."""
-    files = sorted(path for path in folder.iterdir() if ending_of(path) and path.is_file())
+    try:
+        files = sorted(path for path in folder.iterdir() if ending_of(path) and path.is_file())
+    except OSError:  # whoever opens it says why
+        return []
     names = {path.name for path in files}
     return [
         path for path in files
         if not (path.name.endswith(".orig.bag") and path.name.replace(".orig.bag", ".bag") in names)
-        and not (path.name.endswith(".zstd") and path.name.removesuffix(".zstd") in names)
+        and not (inner_name(path) != path.name and inner_name(path) in names)
         and not (path.name.endswith(".active") and path.name.removesuffix(".active") in names)
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.bag_parts import Part, bags_in, ending_of, note_missing, one_recording, part_of, several
+from fusion_pipeline.logs.compressed_file import SUFFIXES, inner_name
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.logs.ros1_bag import Ros1Bag
 from fusion_pipeline.logs.ros2_database import Database
@@ -97,7 +98,7 @@ def _named(folder: Path, names: Sequence[str], there: list[Path], findings: Find
     """The files that metadata.yaml names, compressed or not, and parts of the same recording that it does not name."""
     files, missing = [], []
     for name in names:
-        either = (name, f"{name}.zstd", name.removesuffix(".zstd"))
+        either = (name, *(f"{name}{suffix}" for suffix in SUFFIXES), inner_name(Path(name)))
         found = next((folder / other for other in either if (folder / other).is_file()), None)
         files += [found] if found is not None else []
         missing += [name] if found is None else []

@@ -25,11 +25,11 @@ from fusion_pipeline.logs.reader import Log, LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
 from fusion_pipeline.logs.split_log import is_split, mcap_files
 from fusion_pipeline.logs.survey import log_findings
+from fusion_pipeline.logs.unread import helps
 from fusion_pipeline.stream_findings import MOST_HZ, edge_findings, stream_findings
 from fusion_pipeline.stream_statistics import StreamSummary, summarise_arrivals
 
 MOST_CHUNKS = 50_000  # of which the arrivals are looked at; a larger file is told without gaps
-HELPERS = ("CameraInfo", "CameraCalibration", "FrameTransform", "FrameTransforms", "TFMessage")  # become the rig
 SHORT = 70  # characters of a fact
 
 
@@ -151,8 +151,7 @@ def _mcap(path: Path) -> tuple[Card, dict[str, StreamSummary]]:
             row, stream = _row(
                 channel.topic, channel.schema or channel.encoding, read_as, count, seconds, times.get(key)
             )
-            helps = key in names.helpers or channel.schema.rpartition("/")[2].rpartition(".")[2] in HELPERS
-            rows.append(replace(row, unread=not read_as and not helps))
+            rows.append(replace(row, unread=not read_as and key not in names.helpers and not helps(channel.schema)))
             if read_as:
                 streams[read_as] = stream
         facts = [

@@ -190,7 +190,9 @@ def _time(names: Sequence[str], shown: Sequence[Sample], remarks: list[tuple[str
         moving = [(stamp, found) for stamp, found in shown if _moves(found[name]) or candidates[0].fraction]
         if not moving:
             continue  # all points of a cloud at once, or a field that nobody filled
-        fitting = [(cost, c) for c in candidates if (cost := _cost(c, moving, period)) is not None]
+        fitting = [
+            (cost, c) for c in candidates if (cost := _cost(c, moving, period, 0 if unit else _SHORTEST_NS)) is not None
+        ]
         if fitting:
             tries = fitting
             break
@@ -212,7 +214,7 @@ def _moves(values: Array) -> bool:
     return bool(len(finite)) and bool(finite.min() != finite.max())
 
 
-def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float) -> float | None:
+def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float, least_ns: int) -> float | None:
     """How far from usual the scans are under a reading; None where most of them cannot be."""
     costs: list[float] = []
     for stamp, found in samples:
@@ -229,7 +231,7 @@ def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float) -> 
         first, last = int(offsets.min()), int(offsets.max())
         lasts = last - first
         longest = min(_MOST_NS, _TOO_LONG * period_ns) if period_ns else _MOST_NS
-        if not (_SHORTEST_NS < lasts <= longest and first >= -LONGEST_NS and last <= LONGEST_NS):
+        if not (least_ns < lasts <= longest and first >= -LONGEST_NS and last <= LONGEST_NS):
             continue
         away = max(0, first, -last)  # between the stamp and the nearest point
         costs.append(abs(float(np.log10(lasts / (period_ns or _USUAL_NS)))) + away / _USUAL_NS)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, LidarScan, Message
+from fusion_pipeline.messages.camera import COMPRESSED
 from fusion_pipeline.rig import Rig
 
 SAMPLE = 512  # points of a scan that are looked at
@@ -71,18 +72,20 @@ def _placed(xyz: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
 
 
 class PictureContent:
-    """Of a camera's topic; pictures are decoded."""
+    """Of a camera's topic."""
 
     def __init__(self) -> None:
         self._sizes: Counter[tuple[int, int]] = Counter()
         self._black = 0
 
     def look(self, frame: Message) -> None:
-        """Take a picture, not a compressed one."""
+        """Take a picture; of a compressed one the size."""
         if not isinstance(frame, CameraFrame):
             return
-        height, width = frame.data.shape[:2]
+        height, width = frame.height_px, frame.width_px
         self._sizes[width, height] += 1
+        if frame.encoding in COMPRESSED:
+            return
         some = frame.data[:: max(height // ROWS, 1), :: max(width // ROWS, 1)]
         if some.max() <= BLACK and frame.data.max() <= BLACK:
             self._black += 1

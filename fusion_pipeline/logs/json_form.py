@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -43,6 +43,7 @@ def found_to_json(found: Detections | Tracks) -> str:
     shares = _numbers(boxes.attribution)
     labels = boxes.labels.tolist()
     names = found.class_names
+    coasting = found.coasting_s if isinstance(found, Tracks) else ()
     table = {
         "stamp_ns": header.capture_ns,
         "frame": header.frame,
@@ -61,6 +62,7 @@ def found_to_json(found: Detections | Tracks) -> str:
                 **{name: values[row] for name, values in columns.items()},
                 "attribution": dict(zip(MODALITIES, shares[row], strict=True)),
                 "track_id": int(boxes.track_ids[row]),
+                **({"coasting_s": coasting[row]} if coasting else {}),
             }
             for row, label in enumerate(labels)
         ],
@@ -89,7 +91,7 @@ def found_from_json(text: bytes, kind: type[Detections] | type[Tracks], topic: s
         labels=np.asarray([row["class"] for row in rows], np.int64),
         track_ids=np.asarray([row["track_id"] for row in rows], np.int64),
     )
-    return kind(
+    made = kind(
         header,
         tuple(table["class_names"]),
         boxes,
@@ -99,6 +101,9 @@ def found_from_json(text: bytes, kind: type[Detections] | type[Tracks], topic: s
         tuple(table["missing"]),
         tuple(_ego(entry) for entry in table["egos"]),
     )  # fmt: skip
+    if isinstance(made, Tracks) and rows and all("coasting_s" in row for row in rows):
+        made = replace(made, coasting_s=tuple(float(row["coasting_s"]) for row in rows))
+    return made
 
 
 def health_to_json(health: Health) -> str:
@@ -202,6 +207,7 @@ _OBJECT = _object(
     label=_STRING, **{"class": _INT}, center_m=_NUMBERS, size_m=_NUMBERS, yaw_rad=_NUMBER, velocity_mps=_NUMBERS,
     score=_NUMBER, std=_NUMBERS, attribution=_object(**dict.fromkeys(MODALITIES, _NUMBER)), track_id=_INT,
 )  # fmt: skip
+_OBJECT["properties"]["coasting_s"] = _NUMBER  # of tracks alone
 _FOUND = {
     "stamp_ns": _INT, "frame": _STRING, "present": _list(_STRING), "missing": _list(_STRING),
     "sources": {

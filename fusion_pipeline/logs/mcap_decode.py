@@ -11,17 +11,16 @@ from fusion_pipeline.logs.damage import is_damage
 from fusion_pipeline.logs.foxglove_form import BESIDE, Beside
 from fusion_pipeline.logs.foxglove_read import ENCODINGS, KINDS, decoded
 from fusion_pipeline.logs.json_form import found_from_json, health_from_json
-from fusion_pipeline.logs.mcap_places import ZSTD_MAGIC, Channel, Stored, inflate_zstd
-from fusion_pipeline.logs.reader import FormError, LogError
+from fusion_pipeline.logs.mcap_places import Channel, Stored
+from fusion_pipeline.logs.reader import FormError
 from fusion_pipeline.logs.ros_topics import AUDIO_INFO, EGO_OF_TF, TEXT, RosDecoder, names_of, unique_names
+from fusion_pipeline.logs.ros_types import RosTypes, long_name
 from fusion_pipeline.logs.video_decoder import VideoDecoder
 from fusion_pipeline.messages import Detections, Message, Tracks
 
 RESULTS = ("fusion.detections", "fusion.tracks", "fusion.health")
 MAX_WAITING = 1024  # notes beside messages that never came
 ROS = ("cdr", "ros1")  # encodings of messages
-# Definitions with all that they are made of have 300 lines at most; rosbags takes some ms for each line.
-LARGEST_DEFINITION, MOST_LINES, MOST_LEARNED = 1 << 18, 4000, 4000  # bytes, lines, lines without comments of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Names:
         used = {key: c for key, c in channels.items() if counts.get(key) or not counts}
         ros = {key: c for key, c in used.items() if c.encoding in ROS}
         apart = topics_apart(ros)
-        ours = names_of({apart[key]: _long(c.schema) for key, c in ros.items()})
+        ours = names_of({apart[key]: long_name(c.schema) for key, c in ros.items()})
         pairs = {key: (KINDS[c.schema], c.topic) for key, c in used.items()
                  if c.encoding in ENCODINGS and c.schema in KINDS}  # fmt: skip
         pairs |= {key: (ours[topic].partition("/")[0], channels[key].topic) for key, topic in apart.items()
@@ -48,7 +47,7 @@ class Names:
         sensors |= {key: EGO_OF_TF for key, topic in apart.items() if ours.get(topic) == EGO_OF_TF}
         results = {key: c.topic for key, c in used.items() if c.encoding == "json" and c.schema in RESULTS}
         helpers = {key for key, c in used.items() if c.topic == BESIDE}
-        helpers |= {key for key, c in ros.items() if _long(c.schema) in (AUDIO_INFO, TEXT)}
+        helpers |= {key for key, c in ros.items() if long_name(c.schema) in (AUDIO_INFO, TEXT)}
         return cls(sensors, results, frozenset(helpers))
 
     def part(self, number: int) -> Names:
@@ -114,7 +113,7 @@ class Decoder:
             if self._types is None:
                 self._types = RosTypes()
             message = self._types.read(channel, stored.data)
-            yield from self._ros.decode(self._topics[key], _long(channel.schema), message, stored.log_ns)
+            yield from self._ros.decode(self._topics[key], long_name(channel.schema), message, stored.log_ns)
 
     def reason(self, key: int, error: Exception) -> str:
         """Why `decode` raised an error for a message of a channel, for a refusal count. Raises it again where it is a
@@ -144,80 +143,6 @@ class Decoder:
         self._notes[note.topic, note.capture_ns] = note
         while len(self._notes) > MAX_WAITING:
             del self._notes[next(iter(self._notes))]
-
-
-class RosTypes:
-    """ROS messages by the definitions that a file brings with it; by ROS 2 Humble's and Noetic's where it has none."""
-
-    def __init__(self) -> None:
-        """Raises LogError where the library is missing."""
-        try:
-            from rosbags.typesys import Stores, get_typestore
-        except ModuleNotFoundError:
-            raise LogError("the log holds ROS messages; pip install 'fusion-pipeline[logs]' reads them") from None
-        self._usual = {"cdr": get_typestore(Stores.ROS2_HUMBLE), "ros1": get_typestore(Stores.ROS1_NOETIC)}
-        self._known: dict[tuple[str, str, bytes], Any] = {}
-        self._learned = 0  # lines of definitions
-
-    def read(self, channel: Channel, data: memoryview | bytes) -> Any:
-        """A message as an object with the fields of its definition. Raises FormError, and others for wrong bytes."""
-        kind = _long(channel.schema)
-        key = channel.encoding, kind, channel.schema_text
-        store = self._known.get(key)
-        if store is None:
-            store = self._known[key] = self._learn(channel, kind)
-        if isinstance(store, FormError):
-            raise FormError(*store.args)
-        raw = bytes(data)
-        if channel.encoding != "cdr":
-            return store.deserialize_ros1(raw, kind)
-        # No CDR message begins so: its recorder compressed each message (rosbag2's compression_mode MESSAGE).
-        return store.deserialize_cdr(inflate_zstd(raw) if raw[:4] == ZSTD_MAGIC else raw, kind)
-
-    @staticmethod
-    def long(schema: str) -> str:
-        """sensor_msgs/Image as sensor_msgs/msg/Image."""
-        return _long(schema)
-
-    def is_usual(self, channel: Channel) -> bool:
-        """Whether a channel's messages have the fields that ROS itself gives their type."""
-        kind, version = _long(channel.schema), 2 if channel.encoding == "cdr" else 1
-        usual = self._usual[channel.encoding]
-        own = self._known.get((channel.encoding, kind, channel.schema_text), usual)
-        if own is usual or kind not in usual.types:
-            return own is usual
-        one, other = (store.generate_msgdef(kind, ros_version=version)[0] for store in (own, usual))
-        return bool(one == other)
-
-    def _learn(self, channel: Channel, kind: str) -> Any:
-        """What reads messages of a channel's type: a typestore, or the reason why there is none."""
-        from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
-
-        usual = self._usual[channel.encoding]
-        idl = channel.schema_encoding.endswith("idl")
-        lines = channel.schema_text.count(b";" if idl else b"\n")
-        if len(channel.schema_text) > LARGEST_DEFINITION or lines > MOST_LINES:
-            return FormError(f"definition of {lines} lines")
-        text = channel.schema_text.decode(errors="replace")
-        fields = sum(bool(line.partition("#")[0].strip()) for line in text.splitlines())
-        self._learned += fields
-        if not fields:
-            return usual if kind in usual.types else FormError(f"messages of the unknown type {channel.schema[:60]}")
-        if self._learned > MOST_LEARNED:
-            return FormError(f"definitions of more than {MOST_LEARNED} lines together")
-        own = get_typestore(Stores.EMPTY)
-        try:
-            own.register(get_types_from_idl(text) if idl else get_types_from_msg(text, kind))
-            own.get_msgdef(kind)  # says now whether a type that it is made of is missing
-        except Exception:  # rosbags refuses a definition by as many errors as there are rules
-            return usual if kind in usual.types else FormError(f"messages of the unknown type {channel.schema[:60]}")
-        return own
-
-
-def _long(schema: str) -> str:
-    """sensor_msgs/Image as sensor_msgs/msg/Image."""
-    parts = schema.split("/")
-    return f"{parts[0]}/msg/{parts[1]}" if len(parts) == 2 else schema
 
 
 def _result(channel: Channel, data: bytes, log_ns: int) -> Message:

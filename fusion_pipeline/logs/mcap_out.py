@@ -54,6 +54,22 @@ class McapOut:
         """Whether it has been closed."""
         return self._file < 0
 
+    def in_place(self) -> bool:
+        """Whether `path` still names this file; it may have been deleted or moved, or its disk been changed."""
+        try:
+            there, own = self.path.stat(), os.fstat(self._file)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether no name is left of the file: what is in it is lost once it is closed."""
+        try:
+            return self.closed or os.fstat(self._file).st_nlink == 0
+        except OSError:  # the disk is gone
+            return True
+
     def add_chunk(self, chunk: Sealed) -> None:
         """Append a chunk with its indexes. Raises OSError where it does not fit; the file is then as before."""
         start = self.size

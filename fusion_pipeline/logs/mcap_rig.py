@@ -11,13 +11,14 @@ from fusion_pipeline.logs.damage import is_damage
 from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.foxglove_read import ENCODINGS, cloud_of, is_ours, parsed
 from fusion_pipeline.logs.foxglove_rig import CALIBRATION, JOINTS, add_joints, calibration_of, look_at_sensor
-from fusion_pipeline.logs.mcap_decode import ROS, RosTypes, topics_apart
+from fusion_pipeline.logs.mcap_decode import ROS, topics_apart
 from fusion_pipeline.logs.mcap_messages import Firsts
 from fusion_pipeline.logs.mcap_places import Channel, McapFile, Stored
 from fusion_pipeline.logs.mcap_summary import Summary
 from fusion_pipeline.logs.reader import FormError
 from fusion_pipeline.logs.ros_rig import LOOK_INTO, look_at
 from fusion_pipeline.logs.ros_topics import AUDIO_INFO, CAMERA_INFO, TEXT, TFS
+from fusion_pipeline.logs.ros_types import RosTypes
 
 POINTS = "foxglove.PointCloud"
 MOST_JOINTS = 1000  # messages of a channel of transforms that are looked at

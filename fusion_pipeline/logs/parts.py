@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import shutil
 import time
 from collections import Counter
@@ -36,6 +37,8 @@ class Parts:
         self._out, self._provenance, self._number = out, provenance, first
         self._file: McapOut | None = None
         self._why = ""
+        self.gone = ""  # what became of the last file that vanished while it was written, in words
+        self.deleted: Counter[str] = Counter()  # messages by topic in files that were deleted
         self._looked_s, self._free = 0.0, 1 << 62
 
     @property
@@ -73,6 +76,9 @@ class Parts:
 
     def write(self, chunk: Sealed) -> None:
         """Append a chunk. Raises OSError or LogError where that is not possible; nothing of it is in the file then."""
+        if self._time_to_look():
+            self.leave_what_is_gone()
+            self._measure_room()
         self._require_room(chunk.size)
         self.begin()
         assert self._file is not None
@@ -83,6 +89,7 @@ class Parts:
         """Close the file that is open, with what was recorded and lost until now. Raises OSError where the index
         finds no room.
         """
+        self.leave_what_is_gone()
         file, self._file = self._file, None
         if file is None:
             return
@@ -101,16 +108,49 @@ class Parts:
             file.abandon()
             self.size += file.size
 
-    def _require_room(self, size: int) -> None:
+    def leave_what_is_gone(self) -> None:
+        """Where the open file is no longer at its place, the next chunk begins a new one: nobody would find what is
+        written into the old one.
+        """
+        file = self._file
+        if file is None or file.in_place():
+            return
+        self._file = None
+        self._number += 1
+        count = file.messages.total()
+        if file.deleted:
+            self.deleted.update(file.messages)
+            what = f"was deleted while it was written, with {count} messages"
+            file.abandon()
+        else:
+            what = f"was moved away while it was written; it ends there with {count} messages"
+            with contextlib.suppress(OSError):
+                file.close()
+        self.size += file.size
+        self.gone = f"{file.path} {what}; the recording goes on in {part_path(self._out, self._number).name}"
+
+    def _time_to_look(self) -> bool:
         now = time.monotonic()
-        if now - self._looked_s >= LOOK_S:
-            self._looked_s = now
-            folder = self._out.parent
-            if folder.exists():
-                self._free = shutil.disk_usage(folder).free
+        if now - self._looked_s < LOOK_S:
+            return False
+        self._looked_s = now
+        return True
+
+    def _measure_room(self) -> None:
+        folder = self._out.parent
+        if folder.exists():
+            self._free = shutil.disk_usage(folder).free
+
+    def _require_room(self, size: int) -> None:
         self._free -= size
         if self._free < RESERVE_BYTES:
             raise OSError(errno.ENOSPC, f"{max(self._free, 0) / 1e6:.0f} MB left on the disk")
+
+
+def parts_of(out: Path) -> list[Path]:
+    """The files of a recording that are there, in order; one that was deleted leaves a gap in the numbers."""
+    later = sorted(out.parent.glob(f"{glob.escape(out.stem)}-[0-9][0-9][0-9]*{glob.escape(out.suffix)}"))
+    return [path for path in (out, *later) if path.is_file()]
 
 
 REFUSALS = (OSError, LogError)  # what `write` and `end` may raise

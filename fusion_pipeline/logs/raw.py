@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -64,6 +64,18 @@ class Attachment:
     media_type: str
     create_ns: int
     data: bytes
+
+
+class RawSource(Protocol):
+    """Stored messages, and what lies beside them. `lost` is what could not be read, known after reading."""
+
+    path: Path
+    lost: Counter[str]
+    metadata: list[tuple[str, dict[str, str]]]
+    attachments: list[Attachment]
+
+    def __iter__(self) -> Iterator[Raw]:
+        """Messages in the order of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +246,7 @@ class RawWriter:
         self._chunk.messages[raw.topic] += 1
         self.written += 1
 
-    def beside(self, reader: RawReader) -> None:
+    def beside(self, reader: RawSource) -> None:
         """Copy what a reader met beside messages. Raises LogError."""
         self._flush()
         try:

@@ -28,6 +28,7 @@ CLOSE_CHUNK_S = 0.4  # a crash costs what came in this time, and what the disk h
 SPARE = 8  # empty chunks kept for use
 SPLIT_AT = 0.9  # of the size at which a file ends: the caller ends it where a new one can well begin
 SMALLEST_PART = 1 << 20  # bytes; a file is not ended before
+END_NS = SECOND_NS << 32  # 2106: seconds have 32 bits in the stamps of ROS and Foxglove
 END_S = 10.0  # how long the end waits for the disk
 
 
@@ -100,7 +101,12 @@ class Recording:
     @property
     def written(self) -> int:
         """Messages taken and not lost since."""
-        return self._taken - self._not_written.total()
+        return self._taken - self._not_written.total() - self._parts.deleted.total()
+
+    @property
+    def incident(self) -> str:
+        """What happened to a file that vanished while it was written; "" where none has."""
+        return self._parts.gone
 
     def describe(self) -> str:
         """What it does, in a line."""
@@ -113,11 +119,15 @@ class Recording:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Totals of what was lost, by topic and reason."""
-        return dict(self._no_memory.copy() + self._not_written.copy())
+        deleted = Counter({(topic, "file deleted"): count for topic, count in self._parts.deleted.copy().items()})
+        return dict(self._no_memory.copy() + self._not_written.copy() + deleted)
 
     def write(self, message: Message) -> None:
         """Take a message."""
         at = message.header.arrival_ns
+        if max(at, message.header.capture_ns) >= END_NS:
+            self._no_memory[message.header.source, "refused: a stamp after 2106"] += 1
+            return
         self._heed(at)
         if self._filler.write(message):
             self._taken += 1

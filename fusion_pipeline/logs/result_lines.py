@@ -75,4 +75,7 @@ def _set(row: dict[str, Any], names: list[str]) -> Tracks:
         for name, entry in row["sources"].items()
     )
     missing = tuple(str(text) for text in row.get("missing", ()))
-    return Tracks(Header("tracks", stamp, stamp, str(row["frame"])), tuple(names), boxes, sounds, sources, missing)
+    known = bool(found) and all("coasting_s" in item for item in found)
+    coasting = tuple(float(item["coasting_s"]) for item in found) if known else ()
+    header = Header("tracks", stamp, stamp, str(row["frame"]))
+    return Tracks(header, tuple(names), boxes, sounds, sources, missing, coasting_s=coasting)

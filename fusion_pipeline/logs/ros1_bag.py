@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.findings import Findings
+from fusion_pipeline.logs.compressed_file import inner_name, uncompressed
 from fusion_pipeline.logs.mcap_places import Channel
 from fusion_pipeline.logs.reader import LogError
 from fusion_pipeline.logs.ros1_records import (
@@ -53,6 +54,7 @@ class Ros1Bag:
     def __init__(self, path: Path) -> None:
         """Read its index, or walk over it. Raises LogError where it holds no message or is no bag that is read."""
         self.path = path
+        self._whole = uncompressed(path) if inner_name(path) != path.name else None
         self.findings = Findings()
         self.faults: tuple[str, ...] = ()
         self._chunks: list[_Chunk] = []
@@ -112,7 +114,7 @@ class Ros1Bag:
 
     def _open(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return (self._whole.path if self._whole is not None else self.path).open("rb")
         except OSError as error:
             raise LogError(f"cannot read {self.path}: {error.strerror}") from None
 

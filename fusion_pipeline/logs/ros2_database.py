@@ -45,14 +45,14 @@ class Database:
         self._staged = Staged(path)
         if self._staged.beside:
             self.findings.add("not-closed", "", f"part of {path.name} is in {self._staged.beside}")
-        self._torn = self._short()
+        self._torn = self._short() or bool(self._staged.damage)
         self._spent = False
         try:
             with closing(self._open()) as base:
                 self._check(base)
                 self._read_topics(base)
                 if self._torn:
-                    self._salvage(base, "cut off")
+                    self._salvage(base, self._staged.damage or "cut off")
                 else:
                     self._read_times(base)
                 self._squeezed = self._looks_squeezed(base) if squeezed is None else squeezed

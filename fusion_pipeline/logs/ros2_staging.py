@@ -1,7 +1,7 @@
 """Databases of ROS 2 bags as files that SQLite can open without writing to the user's.
 
 SQLite itself would bring what lies in a write-ahead log (-wal) or rollback journal (-journal) into the database, or
-delete it. Where one of them holds something, a copy is made whole instead; a compressed file is unpacked.
+delete it. Where one of them holds something, a copy is made whole instead; a compressed file is decompressed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import weakref
 from contextlib import closing
 from pathlib import Path
 
+from fusion_pipeline.logs.compressed_file import inner_name, uncompressed
 from fusion_pipeline.logs.reader import LogError
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")  # https://www.sqlite.org/fileformat.html#the_rollback_journal
 WAL_HEAD = 32  # bytes before the first frame: https://www.sqlite.org/fileformat.html#the_write_ahead_log
-LARGEST_UNPACKED = 1 << 40
-BLOCK = 1 << 20
 TRIES = 3
 
 
@@ -30,11 +29,12 @@ class Staged:
         """Raises LogError where there is no room for a copy, or it cannot be read."""
         self.path = path
         self.beside = ""  # the name of the journal that is part of it
+        self.damage = ""  # of the compression: "cut off" or "damaged"
         self._folder: Path | None = None
         try:
-            if path.suffix == ".zstd":
-                self.path = self._room(path.stem, path.stat().st_size)
-                _unpack(path, self.path)
+            if inner_name(path) != path.name:
+                self._whole = uncompressed(path)
+                self.path, self.damage = self._whole.path, self._whole.damage
             elif (journal := _journal(path)) is not None:
                 self.beside = journal.name
                 self.path = self._room("bag.db3", path.stat().st_size + journal.stat().st_size)
@@ -86,14 +86,3 @@ def _journal(path: Path) -> Path | None:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(WAL_HEAD)
-
-
-def _unpack(path: Path, out: Path) -> None:
-    import zstandard
-
-    try:
-        with path.open("rb") as packed, out.open("wb") as file:
-            reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-            shutil.copyfileobj(reader, file, BLOCK)
-    except zstandard.ZstdError:
-        raise LogError(f"{path} cannot be unpacked: it is no whole file compressed with zstd") from None

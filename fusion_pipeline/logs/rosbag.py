@@ -6,7 +6,7 @@ camera/cam_image_raw. Where the bag has static transforms and CameraInfo, they b
 
 from __future__ import annotations
 
-import struct
+import importlib.util
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -18,9 +18,9 @@ from fusion_pipeline.clock import LAST_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.bag_source import is_bag, source_of
 from fusion_pipeline.logs.cloud_reading import Clouds
+from fusion_pipeline.logs.damage import is_damage
 from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.labels import Labels
-from fusion_pipeline.logs.mcap_decode import RosTypes
 from fusion_pipeline.logs.mcap_places import Channel
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.logs.ros_rig import look_at
@@ -29,21 +29,22 @@ from fusion_pipeline.logs.ros_topics import (
     AUDIO_INFO,
     CAMERA_INFO,
     EGO_OF_TF,
+    KINDS,
     TEXT,
     TFS,
     RosDecoder,
     is_sensor_type,
     names_of,
 )
+from fusion_pipeline.logs.ros_types import RosTypes
 from fusion_pipeline.messages import Message
 
 __all__ = ["RosLog", "is_bag"]
 
+ROS = ("cdr", "ros1")  # encodings of messages
+READ = frozenset((CAMERA_INFO, *TFS, AUDIO_INFO, TEXT, *KINDS))
 KINDS_IN_ORDER = ("lidar", "camera", "audio", "ego")
 BOOKKEEPING = ("rcl_interfaces/", "rosgraph_msgs/", "rosbag2_interfaces/", "diagnostic_msgs/", "statistics_msgs/")
-# What wrong bytes and values raise in the readers that rosbags generates and in NumPy; its own errors are added where
-# it is imported. A wrong attribute, name or type is not among them: that is an error of a program.
-DAMAGE = (ValueError, IndexError, OverflowError, MemoryError, AssertionError, struct.error)
 
 
 class RosLog:
@@ -51,11 +52,8 @@ class RosLog:
 
     def __init__(self, path: Path) -> None:
         """Open it and read frames and lenses. Raises LogError."""
-        try:
-            from rosbags.serde import SerdeError
-        except ModuleNotFoundError:
-            raise LogError(f"{path} is a ROS bag; pip install 'fusion-pipeline[logs]' reads it") from None
-        self._damage = (*DAMAGE, SerdeError)
+        if importlib.util.find_spec("rosbags") is None:
+            raise LogError(f"{path} is a ROS bag; pip install 'fusion-pipeline[logs]' reads it")
         self.path = path
         self.refused: Counter[tuple[str, str]] = Counter()
         self.findings = Findings()
@@ -66,7 +64,8 @@ class RosLog:
             self.refused["log", fault] = 1
             self.findings.add("truncated", "", fault)
         self._types = RosTypes()
-        self._types_of, places = _layers(self._source)
+        self._lacking = self._unfit()
+        self._types_of, places = _layers(self._source, self._lacking)
         self._layers = _named(self._types_of)
         ours = {key: self._layers[place].get(self._source.channels[key].topic, "") for key, place in places.items()}
         self._names = {key: name for key, name in ours.items() if name}
@@ -143,12 +142,13 @@ class RosLog:
             return list(decoder.decode(channel.topic, channel.schema, self._types.read(channel, data), time_ns))
         except FormError as error:
             self.refused[name, str(error)] += 1
-        except self._damage:
-            self.refused[name, "damaged message"] += 1
-        except (AttributeError, TypeError, KeyError):
-            if self._types.is_usual(channel):
-                raise  # no field is missing or of another type: an error of this program
-            self.refused[name, f"its definition has other fields than those of {channel.schema[:60]}"] += 1
+        except Exception as error:
+            if is_damage(error):
+                self.refused[name, "damaged message"] += 1
+            elif not isinstance(error, AttributeError | TypeError | KeyError) or self._types.is_usual(channel):
+                raise  # no field is missing: a fault of this program
+            else:
+                self.refused[name, f"its definition has other fields than those of {channel.schema[:60]}"] += 1
         return []
 
     def _layer(self, channel: Channel, name: str) -> int:
@@ -165,8 +165,17 @@ class RosLog:
                 for raw in self._first(key, most):
                     try:
                         yield self._types.read(channel, raw.data)
-                    except (FormError, *self._damage):  # what cannot be read is not known; `messages` counts it
-                        continue
+                    except Exception as error:
+                        if isinstance(error, LogError) or not is_damage(error):  # what cannot be read is not known
+                            raise
+
+    def _unfit(self) -> dict[int, str]:
+        """Connections that cannot be read as their type says, and why."""
+        found = {
+            key: self._types.lacking(channel) for key, channel in self._source.channels.items()
+            if channel.schema in READ and channel.encoding in ROS and self._source.counts.get(key)
+        }  # fmt: skip
+        return {key: why for key, why in found.items() if why}
 
     def _note_unread(self) -> None:
         """Name the topics that are not read, and those without a message."""
@@ -175,20 +184,19 @@ class RosLog:
             if not count:
                 if not kind.startswith(BOOKKEEPING):
                     self.findings.add("empty-topic", channel.topic, kind[:80])
-            elif key not in self._names and not _is_helper(channel):
-                self.findings.add(
-                    "unread-sensor" if is_sensor_type(kind) else "unread-topic",
-                    channel.topic,
-                    f"{kind[:80]}, {count} messages",
-                )
+            elif key in self._lacking or (key not in self._names and not _is_helper(channel)):
+                name = "unread-sensor" if is_sensor_type(kind) else "unread-topic"
+                why = f"; {self._lacking[key]}" if key in self._lacking else ""
+                said = f", as {channel.encoding[:20]!r}" if channel.encoding not in ROS else ""
+                self.findings.add(name, channel.topic, f"{kind[:80]}{said}, {count} messages{why}")
 
 
-def _layers(source: BagSource) -> tuple[list[dict[str, str]], dict[int, int]]:
+def _layers(source: BagSource, without: Collection[int]) -> tuple[list[dict[str, str]], dict[int, int]]:
     """Types by topic, in a layer for each type that a topic has; and the layer of each connection with messages."""
     layers: list[dict[str, str]] = []
     places: dict[int, int] = {}
     for key, channel in source.channels.items():
-        if source.counts.get(key) and channel.encoding in ("cdr", "ros1"):
+        if source.counts.get(key) and channel.encoding in ROS and key not in without:
             kind = channel.schema
             place = next((k for k, types in enumerate(layers) if types.get(channel.topic, kind) == kind), len(layers))
             if place == len(layers):

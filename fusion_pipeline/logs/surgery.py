@@ -9,13 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.logs.checksum import crc32
 from fusion_pipeline.logs.foxglove_form import BESIDE
-from fusion_pipeline.logs.raw import Raw, RawReader, RawWriter
+from fusion_pipeline.logs.raw import Raw, RawReader, RawSource, RawWriter
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.output_file import OutputFile, whole_file
+
+if TYPE_CHECKING:
+    from fusion_pipeline.logs.survey import Survey
 
 Advance = Callable[[int], None]
 
@@ -24,12 +28,23 @@ def _quiet(steps: int) -> None:
     """Nobody looks."""
 
 
+def raw_reader(path: Path) -> RawSource:
+    """The stored messages of an MCAP file or a ROS bag. Raises LogError."""
+    from fusion_pipeline.logs.rosbag import is_bag
+
+    if is_bag(path):
+        from fusion_pipeline.logs.bag_raw import BagReader
+
+        return BagReader(path)
+    return RawReader(path)
+
+
 def _trust(written: Path) -> None:
     """Nothing is to be compared."""
 
 
 def copied(
-    reader: RawReader,
+    reader: RawSource,
     out: Path,
     messages: Iterable[Raw],
     advance: Advance = _quiet,
@@ -72,7 +87,7 @@ def recovered(path: Path, out: Path, advance: Advance = _quiet) -> tuple[int, Ma
     What was written is read back and compared, message by message. Raises LogError where it is not the same, and
     where not one message can be read; nothing is written then.
     """
-    reader = RawReader(path)
+    reader = raw_reader(path)
     read, back = Content(), Content()
 
     def compare(written: Path) -> None:
@@ -111,7 +126,7 @@ def cut(
     """The part from `start_s` to `end_s` after the first message; with `topics`, of these alone. Raises LogError."""
     if not start_s < end_s:
         raise LogError(f"--start {start_s} is not before --end {end_s}; give a part that is longer than nothing")
-    reader = RawReader(path)
+    reader = raw_reader(path)
     first = min((raw.log_ns for raw in reader), default=None)
     if first is None:
         raise LogError(f"{path} holds no message")
@@ -128,7 +143,7 @@ def _of(raw: Raw, topics: Sequence[str]) -> bool:
 
 def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = _quiet) -> int:
     """Of the topics named keep the first of every so many messages; all of the others. Raises LogError."""
-    reader = RawReader(path)
+    reader = raw_reader(path)
     seen: Counter[str] = Counter()
 
     def kept() -> Iterator[Raw]:
@@ -148,7 +163,7 @@ def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = 
 def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     """Several logs as one, in order of arrival. Raises LogError where `out` is one of them."""
     _refuse_same(out, paths)
-    readers = [RawReader(path) for path in paths]
+    readers = [raw_reader(path) for path in paths]
     with _written(out) as file, RawWriter(file.path) as writer:
         file.holds = writer.holds
         # Within a log messages may be a little out of order; readers sort by time, so the file needs not be sorted.
@@ -160,11 +175,16 @@ def merged(paths: Sequence[Path], out: Path, advance: Advance = _quiet) -> int:
     return writer.written
 
 
-def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
-    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name. Raises LogError."""
+def converted(path: Path, out: Path, advance: Advance = _quiet) -> Survey:
+    """Any log that can be read, as MCAP with its rig, opened and counted before it takes its name.
+
+    What is in it, and what is wrong with it, comes back. Raises LogError.
+    """
     from fusion_pipeline.logs.mcap_writer import McapWriter
+    from fusion_pipeline.logs.survey import LogSurvey
 
     log = open_log(path)
+    survey = LogSurvey(log)
     _refuse_same(out, (path,) if path.is_file() else ())
     counts: Counter[str] = Counter()
     with _written(out) as file:
@@ -172,6 +192,7 @@ def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
             file.holds = writer.holds
             for message in log.messages():
                 writer.write(message)
+                survey.take(message)
                 counts[message.header.source] += 1
                 advance(1)
         file.holds = ""  # what does not stand the comparison is of no use
@@ -179,7 +200,7 @@ def converted(path: Path, out: Path, advance: Advance = _quiet) -> int:
             left = "; ".join(f"{topic}: {reason}, {count}" for (topic, reason), count in log.refused.items())
             raise LogError(f"{path} gave no message, so that nothing was written" + (f"; {left}" if left else ""))
         _refuse_difference(path, file.path, counts)
-    return writer.written
+    return survey.survey()
 
 
 def _refuse_difference(path: Path, written: Path, counts: Mapping[str, int]) -> None:

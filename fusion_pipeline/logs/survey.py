@@ -76,33 +76,50 @@ class _Seen:
     size: int = 0
 
 
+class LogSurvey:
+    """Takes every message of a log as it is read, and evaluates the whole at the end."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._seen: dict[str, _Seen] = {}
+
+    def take(self, message: Message) -> None:
+        """Take a message; of a compressed picture its size alone is looked at, of a decoded one the pixels too."""
+        entry = self._seen.get(message.header.source)
+        if entry is None:
+            entry = self._seen[message.header.source] = _Seen(type(message).__name__, content_of(message))
+        entry.arrivals.append(message.header.arrival_ns)
+        entry.captures.append(message.header.capture_ns)
+        entry.size += _size(message)
+        if entry.content is not None:
+            entry.content.look(message)
+
+    def survey(self) -> Survey:
+        """Of all that was taken."""
+        log, seen = self._log, self._seen
+        missing = getattr(log, "missing", {})
+        streams = {name: summarise_stream(_stamps(one.captures), _stamps(one.arrivals)) for name, one in seen.items()}
+        topics = tuple(_topic(name, entry, streams[name], missing.get(name, 0)) for name, entry in sorted(seen.items()))
+        refused = tuple((topic, reason, count) for (topic, reason), count in sorted(log.refused.items()))
+        seconds = (log.end_ns - log.start_ns) / SECOND_NS
+        complete = bool(getattr(log, "complete", True))
+        found = evaluate_log(log, streams, {name: entry.content for name, entry in seen.items()}, missing)
+        return Survey(log.path, seconds, topics, refused, complete, tuple(found))
+
+
 def surveyed(path: Path, advance: Callable[[int], None] = lambda n: None) -> Survey:
     """Read and decode every message of a log, pictures too. Raises LogError where there is nothing to read."""
     from fusion_pipeline.logs.picture_codec import raw_picture
 
     log = open_log(path)
-    seen: dict[str, _Seen] = {}
+    survey = LogSurvey(log)
     for message in _messages(log, advance):
         decoded: Message | None = raw_picture(message) if isinstance(message, CameraFrame) else message
         if decoded is None:
             log.refused[message.header.source, "picture that cannot be decoded"] += 1
-            continue
-        entry = seen.get(message.header.source)
-        if entry is None:
-            entry = seen[message.header.source] = _Seen(type(message).__name__, content_of(message))
-        entry.arrivals.append(message.header.arrival_ns)
-        entry.captures.append(message.header.capture_ns)
-        entry.size += _size(message)
-        if entry.content is not None:
-            entry.content.look(decoded)
-    missing = getattr(log, "missing", {})
-    streams = {name: summarise_stream(_stamps(entry.captures), _stamps(entry.arrivals)) for name, entry in seen.items()}
-    topics = tuple(_topic(name, entry, streams[name], missing.get(name, 0)) for name, entry in sorted(seen.items()))
-    refused = tuple((topic, reason, count) for (topic, reason), count in sorted(log.refused.items()))
-    seconds = (log.end_ns - log.start_ns) / SECOND_NS
-    complete = bool(getattr(log, "complete", True))
-    found = evaluate_log(log, streams, {name: entry.content for name, entry in seen.items()}, missing)
-    return Survey(path, seconds, topics, refused, complete, tuple(found))
+        else:
+            survey.take(decoded)
+    return survey.survey()
 
 
 def evaluate_log(

@@ -91,7 +91,10 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Detections with identities: the confirmed tracks, predicted or updated to `header.capture_ns`."""
+    """Detections with identities: the confirmed tracks, predicted or updated to `header.capture_ns`.
+
+    A box whose `coasting_s` is above 0 is predicted: it keeps its last score, and its deviation in x and y grows.
+    """
 
     header: Header
     class_names: tuple[str, ...]
@@ -100,3 +103,8 @@ class Tracks:
     sources: tuple[SourceStamp, ...] = ()
     missing: tuple[str, ...] = ()
     egos: tuple[EgoMotion, ...] = ()
+    coasting_s: tuple[float, ...] = ()  # of each box, how long it has not been seen (0: in this set); empty: not known
+
+    def __post_init__(self) -> None:
+        if len(self.coasting_s) not in (0, len(self.boxes)):
+            raise ValueError(f"tracks.coasting_s has {len(self.coasting_s)} entries for {len(self.boxes)} boxes")

@@ -10,6 +10,7 @@ from fusion_pipeline.checks import Range
 
 Share = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, 1e6, above=True)]
+NotNegative = Annotated[float, Range(0, 1e6)]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class TrackerConfig:
     high_score: Share = 0.4  # only such boxes begin tracks
     low_score: Share = 0.15
     min_hits: Annotated[int, Range(1, 1000)] = 2
-    max_age_s: Positive = 0.8
+    max_age_s: Positive = 0.8  # an object unseen for longer is forgotten
+    published_age_s: NotNegative = 0.8  # one unseen for longer is remembered, but not published; 0: only what was seen
     gate_m: Positive = 4.0  # of classes that are not in `gates_m`
     gates_m: tuple[tuple[str, float], ...] = (("pedestrian", 1.5), ("two-wheeler", 2.5))
     gate_sigma: Positive = 4.0  # a farther box, measured by the spread of both, is another object

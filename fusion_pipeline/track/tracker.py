@@ -40,6 +40,7 @@ class Tracker:
         self._covariance: Doubles = np.zeros((0, 2, 2))
         self._hits: Ints = np.zeros(0, np.int64)
         self._seen: Ints = np.zeros(0, np.int64)
+        self._sure: Doubles = np.zeros(0)  # (N,) variance of x and y when last seen
         self._facing: Doubles = np.zeros(0)  # 1 where the measured yaws agree with the track's, -1 where they oppose it
         self._votes: Doubles = np.zeros((0, len(self._names)))  # (N, classes)
 
@@ -128,11 +129,12 @@ class Tracker:
         mine.labels[t] = self._votes[t].argmax(axis=1) if len(t) else 0
         self._hits[t] += 1
         self._seen[t] = now
+        self._sure[t] = self._covariance[t, 0, 0]
 
     def _keep(self, rows: Ints) -> None:
         self._boxes = self._boxes.take(rows)
         self._state, self._covariance = self._state[rows], self._covariance[rows]
-        self._hits, self._seen = self._hits[rows], self._seen[rows]
+        self._hits, self._seen, self._sure = self._hits[rows], self._seen[rows], self._sure[rows]
         self._facing, self._votes = self._facing[rows], self._votes[rows]
 
     def _begin(self, new: Boxes, now: int) -> None:
@@ -151,17 +153,24 @@ class Tracker:
         self._covariance = np.concatenate([self._covariance, spread])
         self._hits = np.concatenate([self._hits, np.ones(n, np.int64)])
         self._seen = np.concatenate([self._seen, np.full(n, now, np.int64)])
+        self._sure = np.concatenate([self._sure, spread[:, 0, 0]])
         self._facing = np.concatenate([self._facing, np.ones(n)])
         self._votes = np.concatenate([self._votes, votes])
 
     def _tracks(self, detections: Detections) -> Tracks:
-        rows = np.flatnonzero(self._hits >= self.config.min_hits)
-        boxes = self._boxes.take(rows)
+        """The confirmed tracks. Those that were not seen in this set are marked, and less sure of where they are."""
+        unseen_s = ((self._time or 0) - self._seen) / SECOND_NS
+        rows = np.flatnonzero((self._hits >= self.config.min_hits) & (unseen_s <= self.config.published_age_s))
+        boxes, unseen_s = self._boxes.take(rows), unseen_s[rows]
         boxes.centers_m[:, :2] = self._state[rows, :2]
         boxes.velocities_mps[:] = self._state[rows, 2:]
+        grown = np.where(unseen_s > 0, self._covariance[rows, 0, 0] - self._sure[rows], 0.0)
+        boxes.std[:, :2] = np.sqrt(np.square(boxes.std[:, :2]) + np.maximum(grown, 0.0)[:, None])
         header = replace(detections.header, source="tracks")
-        found = detections
-        return Tracks(header, found.class_names, boxes, found.sounds, found.sources, found.missing, found.egos)
+        found, coasting = detections, tuple(unseen_s.tolist())
+        return Tracks(
+            header, found.class_names, boxes, found.sounds, found.sources, found.missing, found.egos, coasting
+        )
 
 
 def _wrapped(angle: Array) -> Array:

@@ -24,7 +24,7 @@ from fusion_pipeline.transport.leases import Leases, Reused, Unreachable
 from fusion_pipeline.transport.schema import Bad, build, pack
 from fusion_pipeline.transport.shared_memory import DATA, TOKEN_BYTES, Place, PoolAddress
 
-VERSION = 2
+VERSION = 3
 MAX_ARRAYS = 1024
 MAX_DIMENSIONS = 8
 UNREACHABLE = "shared memory unreachable"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import shutil
 import sqlite3
 from contextlib import closing
@@ -15,10 +18,12 @@ pytest.importorskip("rosbags")
 
 import zstandard
 from rosbags.rosbag1 import Writer as Writer1
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from test_rosbag import STAMP, STORES, Makes, points
 
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
+from fusion_pipeline.messages import LidarScan
 
 CLOUD, IMAGE, PICTURE = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 STEP_NS = 10**8
@@ -183,13 +188,26 @@ def test_compressed_databases(mode: str, said: bool, tmp_path: Path) -> None:
 
 
 def test_a_compressed_file_that_is_not_whole_is_said(tmp_path: Path) -> None:
-    path = db3(tmp_path / "a.db3", clouds(range(5)))
-    (tmp_path / "b.db3.zstd").write_bytes(zstandard.compress(path.read_bytes())[:-100])
-    with pytest.raises(LogError, match=r"b\.db3\.zstd"):
-        open_log(tmp_path / "b.db3.zstd")
+    path = db3(tmp_path / "a.db3", clouds(range(200)))
+    packed = zstandard.compress(path.read_bytes() + np.random.default_rng(1).bytes(300_000))
+    (tmp_path / "b.db3.zstd").write_bytes(packed[: len(packed) - 200_000])
+    log, times = read(tmp_path / "b.db3.zstd")
+    assert times
+    assert not log.complete
+    assert "truncated" in named(log)
     (tmp_path / "c.db3.zstd").write_bytes(b"no zstd")
-    with pytest.raises(LogError, match=r"c\.db3\.zstd cannot be unpacked"):
+    with pytest.raises(LogError, match=r"c\.db3\.zstd is named as a compressed file"):
         open_log(tmp_path / "c.db3.zstd")
+
+
+@pytest.mark.parametrize("ending", ["bag.gz", "bag.zst", "db3.xz", "db3.bz2"])
+def test_any_compression_goes_with_any_container(ending: str, tmp_path: Path) -> None:
+    inner, _, form = ending.partition(".")
+    path = bag(tmp_path / "a.bag", range(4)) if inner == "bag" else db3(tmp_path / "a.db3", clouds(range(4)))
+    pack = {"gz": gzip.compress, "zst": zstandard.compress, "xz": lzma.compress, "bz2": bz2.compress}[form]
+    (tmp_path / f"a.{ending}").write_bytes(pack(path.read_bytes()))
+    path.unlink()
+    assert read(tmp_path / f"a.{ending}")[1] == read(tmp_path)[1] == [*range(4)]
 
 
 @pytest.mark.parametrize("world", ["ros1", "ros2", "ros2 with metadata"])
@@ -353,9 +371,42 @@ def test_an_error_of_this_program_is_not_damage_of_the_file(tmp_path: Path, monk
 
 
 def test_a_definition_with_other_fields_is_said(tmp_path: Path) -> None:
-    other = "UPDATE message_definitions SET encoded_message_definition = 'std_msgs/Header header\nuint8[] data';"
+    other = "UPDATE message_definitions SET encoded_message_definition = 'std_msgs/Header header\nuint8[] data'"
     header = STORES["ros2"].generate_msgdef("std_msgs/msg/Header", ros_version=2)[0]
-    other = other.replace("data';", f"data\n{'=' * 80}\nMSG: std_msgs/Header\n{header}';")
-    log, times = read(db3(tmp_path / "a.db3", clouds(range(3)), sql=other))
-    assert not times
-    assert log.refused.total() == 3
+    other = other.replace("data'", f"data\n{'=' * 80}\nMSG: std_msgs/Header\n{header}'")
+    image = [(5, "/camera", Makes("ros2").image(np.zeros((24, 32, 3), np.uint8), "rgb8"))]
+    other += f" WHERE topic_type = '{CLOUD}';"
+    log, times = read(db3(tmp_path / "a.db3", clouds(range(3)) + image, sql=other))
+    assert times == [5]
+    (said,) = (item.detail for item in log.findings if item.name == "unread-sensor")
+    assert said.startswith(f"{CLOUD}, 3 messages; its definition lacks")
+
+
+def test_types_of_drivers_are_known_without_definitions(tmp_path: Path) -> None:
+    """As in databases before ROS 2 Iron; a type that nobody knows is named, not damaged."""
+    from fusion_pipeline.logs.ros_types import DRIVERS
+
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    types.register({k: v for name in ("CustomPoint", "CustomMsg") for k, v in get_types_from_msg(
+        DRIVERS[f"livox_ros_driver2/msg/{name}"], f"livox_ros_driver2/msg/{name}").items()})  # fmt: skip
+    point, message = (types.types[f"livox_ros_driver2/msg/{name}"] for name in ("CustomPoint", "CustomMsg"))
+    made = [point(offset_time=1000 * k, x=1.0 * k, y=2.0, z=0.5, reflectivity=9, tag=0, line=0) for k in range(1, 21)]
+    scan = message(header=Makes("ros2").header("livox"), timebase=STAMP, point_num=20, lidar_id=1,
+                   rsvd=np.zeros(3, np.uint8), points=made)  # fmt: skip
+    data = bytes(types.serialize_cdr(scan, "livox_ros_driver2/msg/CustomMsg"))
+    path = db3(tmp_path / "a.db3", [])
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("INSERT INTO topics VALUES (1, '/livox/lidar', 'livox_ros_driver2/msg/CustomMsg', 'cdr', '', '')")
+        base.execute("INSERT INTO topics VALUES (2, '/sound', 'audio_common_msgs/msg/AudioStamped', 'cdr', '', '')")
+        base.execute("INSERT INTO messages VALUES (NULL, 1, ?, ?)", (STAMP, data))
+        base.execute("INSERT INTO messages VALUES (NULL, 2, ?, ?)", (STAMP, data))
+        base.execute("DROP TABLE message_definitions")
+        base.commit()
+    log = log_of(path)
+    (read_back,) = log.messages()
+    assert isinstance(read_back, LidarScan)
+    assert len(read_back.xyz_m) == 20
+    assert not log.refused
+    found = {item.topic: item.detail for item in log.findings if item.name == "unread-sensor"}
+    kind = "audio_common_msgs/msg/AudioStamped"
+    assert found == {"/sound": f"{kind}, 1 messages; messages of the unknown type {kind}"}

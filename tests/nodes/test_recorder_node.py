@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +359,45 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "log.mcap").mkdir()
     with pytest.raises(LogError, match="choose another place"):
         opened(RecorderConfig(tmp_path / "log.mcap"))
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
+def test_a_file_that_vanishes_while_it_is_written_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    monkeypatch.setattr(parts, "LOOK_S", 0.0)
+    folder = tmp_path / "drive"
+    node = opened(RecorderConfig(folder / "log.mcap"))
+    record(node, 3)
+    settled(node)
+    if fate == "deleted":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(tmp_path / "elsewhere")
+    if fate == "replaced":  # by another disk with a recording of the same name
+        folder.mkdir()
+        (folder / "log.mcap").write_bytes(b"another's")
+    record(node, 4)
+    settled(node)
+    node._look(at_once=True)
+    assert node.state == "degraded"
+    assert "log.mcap was " in node.detail
+    node.close()
+    assert len(list(open_log(folder / "log-002.mcap").messages())) == 8
+    lost = {"camera/front": 3, "audio/roof": 3} if fate == "deleted" else {}
+    assert node.counts() == {(topic, "file deleted"): count for topic, count in lost.items()}
+    if fate != "deleted":
+        assert len(list(open_log(tmp_path / "elsewhere" / "log.mcap").messages())) == 6
+
+
+def test_a_stamp_that_no_file_can_hold_is_refused_and_counted(tmp_path: Path) -> None:
+    node = opened(RecorderConfig(tmp_path / "log.mcap"))
+    record(node, 2)
+    for at in (2**32 * 10**9, 2**62, 2**63 - 1):
+        late = frame(2)
+        list(node.step(replace(late, header=replace(late.header, capture_ns=at, arrival_ns=at))))
+        list(node.step(replace(late, header=replace(late.header, capture_ns=at))))
+    record(node, 2)
+    node.close()
+    assert node.counts() == {("camera/front", "refused: a stamp after 2106"): 6}
+    assert len(list(open_log(tmp_path / "log.mcap").messages())) == 8

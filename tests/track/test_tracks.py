@@ -196,3 +196,23 @@ def test_nothing_seen_is_no_track() -> None:
     tracker = Tracker(TrackerConfig())
     for k in range(3):
         assert len(tracker.step(seen(k, np.zeros((0, 2)))).boxes) == 0
+
+
+def test_what_is_not_seen_is_marked_and_less_sure() -> None:
+    tracker = Tracker(TrackerConfig())
+    before = [tracker.step(seen(k, np.array([[10.0 + k, 0.0]]))) for k in range(5)]
+    unseen = [tracker.step(seen(k, np.zeros((0, 2)))) for k in range(5, 12)]
+    assert before[-1].coasting_s == (0.0,)
+    assert [round(t.coasting_s[0], 6) for t in unseen] == [round(0.1 * k, 6) for k in range(1, 8)]
+    stds = [float(t.boxes.std[0, 0]) for t in (before[-1], *unseen)]
+    assert (np.diff(stds) > 0).all()
+    again = tracker.step(seen(12, np.array([[22.0, 0.0]])))
+    assert again.coasting_s == (0.0,)
+    assert again.boxes.std[0, 0] < stds[1]
+
+
+def test_what_is_published_and_what_is_remembered_are_two_ages() -> None:
+    tracker = Tracker(TrackerConfig(published_age_s=0.0))
+    (first,) = [tracker.step(seen(k, np.array([[10.0, 0.0]]))) for k in range(3)][-1].boxes.track_ids
+    assert [len(tracker.step(seen(k, np.zeros((0, 2)))).boxes) for k in range(3, 7)] == [0, 0, 0, 0]
+    assert tracker.step(seen(7, np.array([[10.0, 0.0]]))).boxes.track_ids.tolist() == [first]

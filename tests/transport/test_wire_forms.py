@@ -94,7 +94,9 @@ def _found(draw: st.DrawFn, kind: Any, topic: str) -> Any:
     sounds = draw(st.lists(st.builds(SoundEvent, words, numbers, numbers), max_size=2).map(tuple))
     sources = draw(st.lists(st.builds(SourceStamp, words, times, st.integers(-(2**62), 2**62)), max_size=2).map(tuple))
     names = st.lists(words, max_size=2).map(tuple)
-    return kind(draw(_header(topic)), draw(names), boxes, sounds, sources, draw(names), draw(_some(_ego())))
+    made = kind(draw(_header(topic)), draw(names), boxes, sounds, sources, draw(names), draw(_some(_ego())))
+    coasting = [draw(numbers) for _ in range(n)] if kind is Tracks and draw(st.booleans()) else []
+    return dataclasses.replace(made, coasting_s=tuple(coasting)) if coasting else made
 
 
 def _some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
