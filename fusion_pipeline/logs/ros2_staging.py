@@ -55,7 +55,7 @@ class Staged:
 
     def _together(self, path: Path, journal: Path) -> None:
         """Copy both, in such an order that what a recorder writes meanwhile does no harm, and let SQLite join them."""
-        copy = self.path.with_name(self.path.name + journal.name.removeprefix(path.name))
+        copy = self.path.with_name(self.path.name + journal.name.removeprefix(path.resolve().name))
         for _ in range(TRIES):
             before = _head(journal)
             shutil.copyfile(path, self.path)
@@ -74,8 +74,9 @@ class Staged:
 
 def _journal(path: Path) -> Path | None:
     """The write-ahead log or rollback journal beside a database, where it holds something."""
+    whole = path.resolve()  # of a link, it lies beside what the link leads to
     for ending in ("-wal", "-journal"):
-        found = path.with_name(path.name + ending)
+        found = whole.with_name(whole.name + ending)
         if found.is_file():
             head = _head(found)
             if len(head) >= WAL_HEAD if ending == "-wal" else head.startswith(JOURNAL_MAGIC):

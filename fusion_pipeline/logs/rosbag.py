@@ -37,6 +37,7 @@ from fusion_pipeline.logs.ros_topics import (
     names_of,
 )
 from fusion_pipeline.logs.ros_types import RosTypes
+from fusion_pipeline.logs.unread import note_unread
 from fusion_pipeline.messages import Message
 
 __all__ = ["RosLog", "is_bag"]
@@ -44,7 +45,6 @@ __all__ = ["RosLog", "is_bag"]
 ROS = ("cdr", "ros1")  # encodings of messages
 READ = frozenset((CAMERA_INFO, *TFS, AUDIO_INFO, TEXT, *KINDS))
 KINDS_IN_ORDER = ("lidar", "camera", "audio", "ego")
-BOOKKEEPING = ("rcl_interfaces/", "rosgraph_msgs/", "rosbag2_interfaces/", "diagnostic_msgs/", "statistics_msgs/")
 
 
 class RosLog:
@@ -171,24 +171,25 @@ class RosLog:
 
     def _unfit(self) -> dict[int, str]:
         """Connections that cannot be read as their type says, and why."""
-        found = {
-            key: self._types.lacking(channel) for key, channel in self._source.channels.items()
-            if channel.schema in READ and channel.encoding in ROS and self._source.counts.get(key)
-        }  # fmt: skip
-        return {key: why for key, why in found.items() if why}
+        found = {}
+        for key, channel in self._source.channels.items():
+            if channel.schema not in READ or not self._source.counts.get(key):
+                continue
+            known = channel.encoding in ROS
+            if why := self._types.lacking(channel) if known else f"serialised as {channel.encoding[:20]!r}":
+                found[key] = why
+        return found
 
     def _note_unread(self) -> None:
         """Name the topics that are not read, and those without a message."""
-        for key, channel in self._source.channels.items():
-            count, kind = self._source.counts.get(key, 0), channel.schema
-            if not count:
-                if not kind.startswith(BOOKKEEPING):
-                    self.findings.add("empty-topic", channel.topic, kind[:80])
-            elif key in self._lacking or (key not in self._names and not _is_helper(channel)):
-                name = "unread-sensor" if is_sensor_type(kind) else "unread-topic"
-                why = f"; {self._lacking[key]}" if key in self._lacking else ""
-                said = f", as {channel.encoding[:20]!r}" if channel.encoding not in ROS else ""
-                self.findings.add(name, channel.topic, f"{kind[:80]}{said}, {count} messages{why}")
+        channels, counts = self._source.channels, self._source.counts
+        for key, why in self._lacking.items():
+            channel = channels[key]
+            name = "unread-sensor" if is_sensor_type(channel.schema) else "unread-topic"
+            self.findings.add(name, channel.topic, f"{channel.schema[:80]}, {counts[key]} messages; {why}")
+        used = {key for key, channel in channels.items() if channel.schema == AUDIO_INFO
+                or (channel.schema == TEXT and channel.topic.endswith("metadata"))}  # fmt: skip
+        note_unread(self.findings, channels, counts, {*self._names, *used})
 
 
 def _layers(source: BagSource, without: Collection[int]) -> tuple[list[dict[str, str]], dict[int, int]]:
@@ -210,12 +211,6 @@ def _named(layers: list[dict[str, str]]) -> list[dict[str, str]]:
     """Our names of the sensors of each layer; a transform is taken for ego motion in the first alone."""
     named = [names_of(types) for types in layers]
     return named[:1] + [{topic: n for topic, n in other.items() if n != EGO_OF_TF} for other in named[1:]]
-
-
-def _is_helper(channel: Channel) -> bool:
-    """Whether a topic is read for the sake of others."""
-    kind = channel.schema
-    return kind in (CAMERA_INFO, *TFS, AUDIO_INFO) or (kind == TEXT and channel.topic.endswith("metadata"))
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -19,10 +19,11 @@ pytest.importorskip("rosbags")
 import zstandard
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from test_rosbag import STAMP, STORES, Makes, points
+from test_rosbag import STAMP, STORES, TRANSFORMS, Makes, points
 
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
+from fusion_pipeline.logs.surgery import recovered
 from fusion_pipeline.messages import LidarScan
 
 CLOUD, IMAGE, PICTURE = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -231,6 +232,32 @@ def test_parts_are_one_log_and_a_missing_one_is_named(world: str, tmp_path: Path
     assert not {"missing-part", "later-part"}.isdisjoint(named(read(tmp_path)[0]))
 
 
+@pytest.mark.parametrize("world", ["ros1", "ros2"])
+def test_transforms_of_the_first_part_hold_for_all(world: str, tmp_path: Path) -> None:
+    makes = Makes(world)
+    if world == "ros1":
+        store = STORES["ros1"]
+        with Writer1(tmp_path / "a_0.bag") as writer:
+            still = writer.add_connection("/tf_static", TRANSFORMS, typestore=store, latching=1)
+            lidar = writer.add_connection("/velodyne/points", CLOUD, typestore=store)
+            writer.write(still, STAMP, store.serialize_ros1(makes.frames(), TRANSFORMS))
+            writer.write(lidar, STAMP, store.serialize_ros1(makes.cloud(points()), CLOUD))
+        with Writer1(tmp_path / "a_1.bag") as writer:
+            lidar = writer.add_connection("/velodyne/points", CLOUD, typestore=store)
+            writer.write(lidar, STAMP + STEP_NS, store.serialize_ros1(makes.cloud(points()), CLOUD))
+    else:
+        db3(tmp_path / "a_0.db3", [(0, "/tf_static", makes.frames()), (0, "/velodyne/points", makes.cloud(points()))])
+        db3(tmp_path / "a_1.db3", [(1, "/velodyne/points", makes.cloud(points()))])
+    log, times = read(tmp_path)
+    assert times == [0, 1]
+    assert [*log.rig.lidars] == ["lidar/velodyne_points"]
+    np.testing.assert_allclose(
+        log.rig.lidars["lidar/velodyne_points"].vehicle_from_sensor.translation_m, (0.2, 0, 1.75)
+    )
+    ending = "bag" if world == "ros1" else "db3"
+    assert not log_of(tmp_path / f"a_1.{ending}").rig.lidars
+
+
 def test_bags_that_are_no_parts_of_one_are_refused(tmp_path: Path) -> None:
     for folder, names in (("a", ("x.bag", "y.bag")), ("b", ("x_0.bag", "y_0.bag")), ("c", ("run_1.bag", "run_2.bag"))):
         (tmp_path / folder).mkdir()
@@ -357,6 +384,41 @@ def test_a_damaged_page_costs_what_is_in_it(tmp_path: Path) -> None:
     assert 150 < len(times) < 200
     assert len({*times}) == len(times)
     assert any("damaged" in reason or "malformed" in reason for _, reason in log.refused)
+
+
+@pytest.mark.parametrize("kind", ["wal", "bag", "several"])
+def test_the_given_cases(kind: str, data_root: Path) -> None:
+    cases = data_root.parent / "cases" / "logs"
+    if not cases.is_dir():
+        pytest.skip(f"no cases at {cases}")
+    name, count = {"wal": ("k13_db3_wal", 60), "bag": ("k14_jazzy_db3", 20), "several": ("k10_split_bags", 12)}[kind]
+    log, times = read(cases / name)
+    assert len(times) == count
+    assert log.complete
+    assert not log.refused
+
+
+@pytest.mark.parametrize("container", ["bag", "db3", "parts"])
+def test_recover_makes_mcap_of_bags(container: str, tmp_path: Path) -> None:
+    """Every stored message as it is, with its definition, and what was lost."""
+    source = tmp_path / "source"
+    source.mkdir()
+    if container == "bag":
+        bag(source / "a.bag", range(6))
+    elif container == "db3":
+        db3(source / "a.db3", clouds(range(6)))
+    else:
+        for k in (0, 2):
+            bag(source / f"a_{k}.bag", range(3 * k, 3 * k + 3))
+    count, lost = recovered(source, tmp_path / "whole.mcap")
+    assert count == 6
+    assert [*lost] == (["missing-part, number 1 of a"] if container == "parts" else [])
+    ours, theirs = open_log(tmp_path / "whole.mcap"), log_of(source)
+    for one, other in zip(ours.messages(), theirs.messages(), strict=True):
+        assert isinstance(one, LidarScan)
+        assert isinstance(other, LidarScan)
+        assert one.header == other.header
+        np.testing.assert_array_equal(one.xyz_m, other.xyz_m)
 
 
 def test_an_error_of_this_program_is_not_damage_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
