@@ -22,6 +22,7 @@ from fusion_pipeline.logs.damage import is_damage
 from fusion_pipeline.logs.foreign_rig import Heads
 from fusion_pipeline.logs.labels import Labels
 from fusion_pipeline.logs.mcap_places import Channel
+from fusion_pipeline.logs.mcap_unread import note_unread
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.logs.ros_rig import look_at
 from fusion_pipeline.logs.ros_sources import BagSource, Lost
@@ -37,7 +38,6 @@ from fusion_pipeline.logs.ros_topics import (
     names_of,
 )
 from fusion_pipeline.logs.ros_types import RosTypes
-from fusion_pipeline.logs.unread import note_unread
 from fusion_pipeline.messages import Message
 
 __all__ = ["RosLog", "is_bag"]
@@ -187,9 +187,8 @@ class RosLog:
             channel = channels[key]
             name = "unread-sensor" if is_sensor_type(channel.schema) else "unread-topic"
             self.findings.add(name, channel.topic, f"{channel.schema[:80]}, {counts[key]} messages; {why}")
-        used = {key for key, channel in channels.items() if channel.schema == AUDIO_INFO
-                or (channel.schema == TEXT and channel.topic.endswith("metadata"))}  # fmt: skip
-        note_unread(self.findings, channels, counts, {*self._names, *used})
+        read = [(channel, counts.get(key, 0), key in self._names) for key, channel in channels.items()]
+        note_unread(self.findings, read, {channels[key].topic for key in self._lacking})
 
 
 def _layers(source: BagSource, without: Collection[int]) -> tuple[list[dict[str, str]], dict[int, int]]:

@@ -332,9 +332,9 @@ def test_topics_that_are_not_read_are_named(tmp_path: Path) -> None:
     assert not log.refused
     found = {(item.name, item.topic): item.detail for item in log.findings if item.name in named(log)}
     assert found == {
-        ("unread-sensor", "/radar"): "radar_msgs/msg/RadarScan, 1 messages",
-        ("unread-topic", "/state"): "my_msgs/msg/State, 1 messages",
-        ("empty-topic", "/rear"): CLOUD,
+        ("unread-sensor", "/radar"): "radar_msgs/msg/RadarScan (cdr), 1 messages",
+        ("unread-topic", "/state"): "my_msgs/msg/State (cdr), 1 messages",
+        ("empty-topic", "/rear"): f"{CLOUD} (cdr)",
     }
 
 
