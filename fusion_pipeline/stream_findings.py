@@ -85,7 +85,7 @@ def _known_offset(milliseconds: float) -> str:
 
 def edge_findings(found: StreamSummary, start_ns: int, end_ns: int) -> Iterator[tuple[str, str, int]]:
     """Whether a stream begins late or ends early in a recording whose sensors came from `start_ns` to `end_ns`."""
-    least = min(2 * SECOND_NS, (end_ns - start_ns) // 5)
+    least = max(min(2 * SECOND_NS, (end_ns - start_ns) // 5), SECOND_NS // 2)
     bound = max(5 * found.period_ns, least, 1)
     if found.first_ns - start_ns > bound:
         yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.verdict import CALIBRATION, Allow, allowed_names, print_findings, wrong
 
 if TYPE_CHECKING:
+    from fusion_pipeline.findings import Finding
     from nodes.recorder import Recorder, RecorderConfig
 
 KEYS = {b"s": "save by key"}
@@ -54,6 +57,7 @@ def record(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow tcp:// endpoints off loopback: no peer is authenticated there.")
     ] = False,
+    allow: Allow = None,
 ) -> None:
     """Record the topics of a running graph to MCAP logs.
 
@@ -63,8 +67,10 @@ def record(
     range_m, azimuth_rad, length_m, width_m, height_m, yaw_rad, speed_mps, topic. Exit code 3: something was lost,
     and the last lines say what.
     """
+    from fusion_pipeline.findings import KINDS
     from nodes.recorder import RecorderConfig
 
+    allowed = allowed_names(allow)
     if trigger:
         _trigger(pid)
         return
@@ -84,7 +90,7 @@ def record(
         )
     except KeyboardInterrupt as signal:
         ended_early = signal
-    if _told(out, began, lost):
+    if _told(out, began, lost, KINDS if keep else allowed):
         raise typer.Exit(LOST)
     if ended_early is not None and not keep:  # what was to be saved is saved
         raise ended_early
@@ -272,23 +278,38 @@ def _trigger(pid: int) -> None:
         raise UserError(refused)
 
 
-def _told(out: Path, began: float, lost: dict[str, int]) -> bool:
-    """Print what was recorded and what was lost; whether anything was."""
+def _told(out: Path, began: float, lost: dict[str, int], allowed: Collection[str] = ()) -> bool:
+    """Print what was recorded, what was lost and what is wrong with it; whether anything is."""
+    from fusion_pipeline.findings import Findings
     from fusion_pipeline.logs.mcap_summary import read_summary
     from fusion_pipeline.logs.parts import parts_of
     from fusion_pipeline.logs.provenance import RECORDED
 
-    parts, lost = parts_of(out), dict(lost)
+    parts, lost, found = parts_of(out), dict(lost), Findings()
     ours = [path for path in parts if path.stat().st_mtime >= began - 1]
     for path in ours:
         said = dict(read_summary(path).metadata).get(RECORDED)
         count = f"{said['messages']} messages" if said else "without its end; `fusion log recover` makes it whole"
         typer.echo(f"recorded {path.resolve()}, {path.stat().st_size / 1e6:.1f} MB, {count}")
         lost |= {key.removeprefix("lost, "): int(n) for key, n in (said or {}).items() if key.startswith("lost, ")}
+        found.update(_wrong_with(path))
+    print_findings(found, allowed, err=True)
+    bad = wrong((item for item in found if item.name not in CALIBRATION), allowed)  # a rig can come later
     if not ours and not lost:
         typer.echo("nothing was saved: nobody asked for it")
     for path in [path for path in parts if path not in ours][:1]:
         typer.echo(f"{path} is of an earlier recording", err=True)
     for what, total in lost.items():
         typer.echo(f"LOST {total} messages of {what}", err=True)
-    return bool(lost)
+    return bool(lost) or bad
+
+
+def _wrong_with(path: Path) -> list[Finding]:
+    """What the index of a recording shows, but for what belongs to a recording that begins or holds no sensor."""
+    from fusion_pipeline.logs.card import card
+    from fusion_pipeline.logs.reader import LogError
+
+    try:
+        return [item for item in card(path).findings if item.name not in ("late-start", "nothing-to-read")]
+    except LogError:  # said by the line above it: it is not whole
+        return []

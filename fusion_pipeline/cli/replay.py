@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fusion_pipeline.cli.errors import UserError
+from fusion_pipeline.cli.verdict import CALIBRATION, LENSES, Allow, allowed_names, print_findings
 
 if TYPE_CHECKING:
     from fusion_pipeline.logs.reader import Log
@@ -71,6 +73,7 @@ def replay(
     ] = "",
     threads: Annotated[int, typer.Option("--threads", help="For the network.", min=1)] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table; only errors.")] = False,
+    allow: Allow = None,
 ) -> None:
     """Play a recorded log through the same graph and write what it finds.
 
@@ -90,6 +93,7 @@ def replay(
     from fusion_pipeline.track.config import TrackerConfig
     from nodes.player import PlayerConfig, refuse_impossible, renamed
 
+    allowed = allowed_names(allow)
     _one_of("--from", begin, BEGINS)
     _one_of("--to", until, ENDS)
     tolerances = tolerances_of(tolerance or ())
@@ -104,6 +108,7 @@ def replay(
                         remap=tuple(remap or ()))  # fmt: skip
     chosen = _recorded_detections(log) if begin == "detections" else _chosen(opened, topics or ())
     refuse_impossible(play, opened)
+    _print_known(opened, chosen, rig is not None, begin == "sensors" and until != "sets", allowed, quiet)
     new_name = renamed(play.remap)
     folder = output_folder("replay")
     if check is not None and out is None:
@@ -146,6 +151,32 @@ def replay(
             typer.echo(text)
         if not found.same:
             raise typer.Exit(DIFFERS)
+
+
+def _print_known(
+    log: Log, topics: Collection[str], has_rig: bool, places: bool, allowed: Collection[str], quiet: bool
+) -> None:
+    """Print what is known to be wrong with a log before it is played.
+
+    `has_rig`: calibration comes from a file, and what the log lacks of it does not matter. Raises UserError where
+    `places`, that is where objects are to be placed, and results would be wrong by an error that is not allowed.
+    """
+    from fusion_pipeline.logs.survey import log_findings
+
+    found = [item for item in log_findings(log) if not (has_rig and item.name in CALIBRATION)]
+    found = [item for item in found if item.topic in topics or item.topic not in log.topics]
+    shown = ("error",) if quiet else ("error", "warning")
+    print_findings([item for item in found if item.severity in shown], allowed, err=True)
+    other_camera = any(topic in log.rig.cameras for topic in topics)
+    for item in found:
+        lens = item.name in LENSES
+        if places and item.name in CALIBRATION and item.severity == "error" and item.name not in allowed:
+            if lens and other_camera:
+                continue  # the camera is left out, and said
+            raise UserError(
+                f"{log.path}: {item.topic}: {item.detail} [{item.name}], so that results would be wrong; give a rig "
+                f"file with --rig, leave the topic out with --topic, or pass --allow {item.name}"
+            )
 
 
 def _refuse_losses(supervisor: Supervisor) -> None:

@@ -59,6 +59,7 @@ def run_graph(
         supervisor.stop()
         for message in supervisor.rest():
             take(message)
+    view.write_summary()
     if show:
         view.summary()
     if endless is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,28 +51,41 @@ def hz(name: Name, seconds: For = 0.0, graph: Pid = 0) -> None:
     from rich.console import Console
 
     console, began, seen = Console(highlight=False), time.monotonic(), list[tuple[float, float]]()
-    said = began
+    said, recorded = began, _plays_a_log(graph_of(graph))
     for received in _messages(name, seconds, graph):
         now = time.monotonic()
         if received is not None and received.message is not None:
-            seen.append((now, (time.time_ns() - received.message.header.capture_ns) / 1e6))
+            header = received.message.header
+            # A replayed stamp is of the log's clock: only the log's own arrival can be compared with it.
+            until_ns = header.arrival_ns if recorded else time.time_ns()
+            seen.append((now, (until_ns - header.capture_ns) / 1e6))
         if now - said >= 1.0:
-            console.print(_rate_line(name, seen, now - said))
+            console.print(_rate_line(name, seen, now - said, recorded))
             seen, said = seen[-1:] if now - said < 10 else [], now
 
 
-def _rate_line(name: str, seen: list[tuple[float, float]], over_s: float) -> str:
+def _rate_line(name: str, seen: list[tuple[float, float]], over_s: float, recorded: bool = False) -> str:
     import numpy as np
 
     if len(seen) < 2:
         return f"{name}: nothing in {over_s:.0f} s" if not seen else f"{name}: 1 message in {over_s:.0f} s"
     times, ages = np.asarray(seen).T
     gaps = np.diff(times) * 1e3
+    age = "age on arrival by the log" if recorded else "age since capture"
     return (
         f"{name}: {1e3 / gaps.mean():.1f} Hz, "
         f"interval {gaps.mean():.1f} ms (min {gaps.min():.1f}, max {gaps.max():.1f}), "
-        f"age since capture p50 {np.median(ages):.1f} ms, p95 {np.percentile(ages, 95):.1f} ms"
+        f"{age} p50 {np.median(ages):.1f} ms, p95 {np.percentile(ages, 95):.1f} ms"
     )
+
+
+def _plays_a_log(card: RunningGraph) -> bool:
+    """Whether the graph's stamps are those of a recording."""
+    try:
+        table = json.loads((Path(card.output) / "config.json").read_text(encoding="utf-8"))
+        return bool(table["replay"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "player" in card.controls
 
 
 @topic.command("echo", help="Show messages as JSON lines: stamps, fields, and shapes in place of large arrays.")

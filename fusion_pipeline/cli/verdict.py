@@ -15,6 +15,8 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", help="Let this finding pass, such as gap; may be repeated.", show_default=False),
 ]
+LENSES = ("no-lens", "unknown-lens", "lens-size")
+CALIBRATION = (*LENSES, "no-transform", "moving-mount", "no-calibration")  # what a rig file mends
 STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.messages import Count, Detections, Health, Message, StageTiming, Tracks
+from fusion_pipeline.stream_findings import stream_findings
+from fusion_pipeline.stream_statistics import StreamStatistics
 from fusion_pipeline.trace import Timings
 
 RATE_WINDOW_NS = 3 * SECOND_NS  # long enough to steady a rate of 2 Hz, short enough to show a stall
 RUN_WINDOW = 100_000  # sets that the summary remembers: nearly three hours at 10 Hz
 IN_HAND, SINCE_CAPTURE, IN_STAGES = "last input in hand to here", "instant of the set to here", "sum of all stages"
 SETS = ("set", "detections", "tracks")  # topics with one message for each set
+# Of a set's parts only these are known: repeated and skipped stamps there are the aligner's choice, not the sensor's.
+LIVE = ("clock-offset", "future-stamp", "clock-jump", "unstamped")
 _SILENT_TOPICS = ("logtime",)  # promises of a player about its clock: no data
 
 
@@ -66,6 +70,9 @@ class Board:
         self._recent = Timings()
         self._run = Timings(RUN_WINDOW)
         self._times_ns: deque[int] = deque()
+        self._stamps_ns: deque[int] = deque()  # of the same sets, on the sensors' clock
+        self.sources: dict[str, StreamStatistics] = {}  # of the sensors, by the stamps of what was used
+        self._absent: Counter[str] = Counter()  # "camera/front: late" in how many sets
 
     def feed(self, message: Message) -> None:
         """Take a message; of kinds that say nothing of the graph's state, no notice is taken."""
@@ -88,6 +95,33 @@ class Board:
         if len(self._times_ns) < 2 or time.monotonic_ns() - self._times_ns[-1] > RATE_WINDOW_NS:
             return 0.0
         return (len(self._times_ns) - 1) * SECOND_NS / max(self._times_ns[-1] - self._times_ns[0], 1)
+
+    def pace(self) -> float:
+        """Seconds of the sensors' clock per second of this machine's over the last sets; 0 where it is not known.
+
+        A replay slower than real time has less than its rate.
+        """
+        if len(self._times_ns) < 2 or self._times_ns[-1] - self._times_ns[0] < SECOND_NS:
+            return 0.0
+        return max(self._stamps_ns[-1] - self._stamps_ns[0], 0) / (self._times_ns[-1] - self._times_ns[0])
+
+    def stream_troubles(self) -> tuple[str, ...]:
+        """What is wrong with the sensors' stamps and who is missing, in the words of findings."""
+        found = []
+        for topic, statistics in sorted(self.sources.items()):
+            for name, detail, _ in stream_findings(topic.split("/", 1)[0], statistics.summary()):
+                if name in LIVE:
+                    found.append(f"{topic}: {detail} [{name}]")
+        missing = ((why, count) for why, count in self._absent.most_common() if 20 * count > self.sets >= 20)
+        return (*found, *(f"{why} in {count} of {self.sets} sets" for why, count in missing))
+
+    def losses(self) -> dict[str, int]:
+        """What was lost or refused, by node, topic and reason."""
+        return {
+            f"{label}: {count.topic}: {count.reason}": count.total
+            for label, node in sorted(self.nodes.items()) if node.health is not None
+            for count in (*losses(node.health.dropped), *node.health.refused) if count.total
+        }  # fmt: skip
 
     def end_to_end(self) -> tuple[StageTiming, ...]:
         """How long the last 256 sets took, as a whole.
@@ -132,8 +166,17 @@ class Board:
         self.last, self.sets = message, self.sets + 1
         self.first_set_ns = self.first_set_ns or now
         self._times_ns.append(time.monotonic_ns())
+        self._stamps_ns.append(message.header.capture_ns)
         while self._times_ns[0] < self._times_ns[-1] - RATE_WINDOW_NS:
             self._times_ns.popleft()
+            self._stamps_ns.popleft()
+        for source in message.sources:
+            statistics = self.sources.get(source.source)
+            if statistics is None:
+                statistics = self.sources[source.source] = StreamStatistics()
+            statistics.add(source.capture_ns, message.header.arrival_ns)
+        for reason in message.missing:
+            self._absent[reason.partition(" by ")[0]] += 1  # "camera/front: late", whatever by
         # What the aligner waited for belongs to the sensors' time, which in replay is not ours.
         hops = [hop for hop in message.header.hops if not (self._replay and hop.stage.startswith("aligner/wait"))]
         for timings in (self._recent, self._run):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +32,7 @@ from fusion_pipeline.messages import Detections, Message, StageTiming, Tracks
 from fusion_pipeline.supervisor import Event, Supervisor
 
 REFRESH_S = 0.25  # of the table: the eye needs no more, and the cores have other work
+SUMMARY = "summary.json"  # in the run's folder
 PLAIN_PERIOD_S = 5.0  # between lines where there is no terminal
 
 
@@ -46,6 +49,8 @@ class LiveView:
         graph = supervisor.graph
         self.board = Board(graph.replay, tracked=any("tracks" in process.topics for process in graph.processes))
         self._supervisor = supervisor
+        players = (process.config for process in graph.processes if process.label == "player")
+        self._rate = float(getattr(next(players, None), "rate", 0.0)) if graph.replay else 0.0
         self._show = show
         self._console = console or _Terminal(highlight=False)
         self._plain = not self._console.is_terminal if plain is None else plain
@@ -104,6 +109,8 @@ class LiveView:
                 side_by_side.append(sounds_table(self.board.last))
             parts.append(Columns(side_by_side))
             parts.append(Text.assemble(*(_end_to_end(timing) for timing in self.board.end_to_end())))
+        for trouble in (*self.board.stream_troubles(), *self._pace()):
+            parts.append(Text(f" {trouble}", style="yellow"))
         parts.append(Text(self.hint, style="dim"))
         return Group(*parts)
 
@@ -120,7 +127,9 @@ class LiveView:
             parts.append(_nearest(board.last))
             parts.extend(f"{t.stage}: p50 {t.p50_ms:.1f} ms, p95 {t.p95_ms:.1f} ms" for t in board.end_to_end()[:1])
         parts.append(f"dropped {board.dropped()}, refused {board.refused()}")
+        parts.extend(self._pace())
         parts.extend(board.troubles())
+        parts.extend(board.stream_troubles())
         return "; ".join(parts)
 
     def summary(self) -> None:
@@ -132,7 +141,7 @@ class LiveView:
         stages = (*self.board.whole_run(), *self.board.elsewhere())
         if stages:
             self._console.print(latency_table(stages, "latency table"))
-        for trouble in self.board.troubles():
+        for trouble in (*self.board.troubles(), *self.board.stream_troubles(), *self._pace()):
             self._console.print(Text(trouble), style="yellow", soft_wrap=True)
         restarts = sum(len(child.restarts) for child in self._supervisor.children.values())
         self._console.print(
@@ -140,6 +149,29 @@ class LiveView:
             f"refused {self.board.refused()}, restarts {restarts}; logs in {self._supervisor.output}",
             soft_wrap=True,
         )
+
+        lost = self.board.losses()
+        for what, count in lost.items():
+            self._console.print(Text(f"{count} x {what}"), soft_wrap=True)
+        if stages:
+            self._console.print(f"figures and losses are in {self._supervisor.output / SUMMARY}", soft_wrap=True)
+
+    def write_summary(self) -> None:
+        """Latency by stage, losses by node, topic and reason, and what was wrong, as JSON in the run's folder."""
+        table = {
+            "name": self._supervisor.name, "seconds": round(self.elapsed_s, 3), "sets": self.board.sets,
+            "latency_ms": [asdict(timing) for timing in (*self.board.whole_run(), *self.board.elsewhere())],
+            "losses": self.board.losses(),
+            "troubles": [*self.board.troubles(), *self.board.stream_troubles(), *self._pace()],
+        }  # fmt: skip
+        with contextlib.suppress(OSError):  # a full disk does not end a run differently
+            (self._supervisor.output / SUMMARY).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+    def _pace(self) -> tuple[str, ...]:
+        """That a replay at a rate does not reach it."""
+        pace = self.board.pace()
+        slow = self._rate and 0 < pace < 0.9 * self._rate
+        return (f"keeps up with {pace:.2f} x of {self._rate:g} x real time",) if slow else ()
 
     def _title(self) -> str:
         return f"{escape(self._supervisor.name)}, {self.elapsed_s:.0f} s, {self.board.set_rate_hz():.1f} sets/s"
