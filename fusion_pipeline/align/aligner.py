@@ -133,6 +133,9 @@ class Aligner:
     def _pace(self, message: Sensed, t: int) -> None:
         """A set at `t`, where the one before is a tick ago."""
         newest = self._pending[-1][0] if self._pending else self._last
+        if newest is None and isinstance(message, AudioChunk):  # the first set waits until its sound is whole
+            first = self._buffers[message.header.source].stamps[:1]
+            newest = max(first[0] + seconds_to_ns(self.config.audio_window_s) - self._tick, 0) if first else t
         if newest is None or t >= newest + self._tick:
             self._pending.append((t, message))
             if len(self._pending) > self.config.max_messages:
