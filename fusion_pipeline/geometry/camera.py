@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fusion_pipeline.arrays import Array, Doubles, require_shape
 
 MODELS = ("pinhole", "fisheye")
+COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (0, 4)}  # that OpenCV's models may have
 MIN_DEPTH_M = 0.1  # nearer points have no useful projection
 
 
@@ -34,8 +35,14 @@ class CameraModel:
             raise ValueError(f"camera is {self.width_px} x {self.height_px} px; both must be positive")
         require_shape("camera.matrix", self.matrix, 3, 3)
         require_shape("camera.distortion", self.distortion, None)
-        if self.model == "fisheye" and len(self.distortion) not in (0, 4):
-            raise ValueError(f"a fisheye camera has 4 distortion coefficients, not {len(self.distortion)}")
+        if len(self.distortion) not in COEFFICIENTS[self.model]:
+            *few, most = (str(count) for count in COEFFICIENTS[self.model] if count)
+            known = f"{', '.join(few)} or {most}" if few else most
+            raise ValueError(f"a {self.model} camera has {known} distortion coefficients, not {len(self.distortion)}")
+        if not (np.isfinite(self.matrix).all() and np.isfinite(self.distortion).all()):
+            raise ValueError("the intrinsics of a camera must be finite")
+        if self.matrix[0, 0] <= 0 or self.matrix[1, 1] <= 0:
+            raise ValueError(f"focal lengths of {self.matrix[0, 0]:g}, {self.matrix[1, 1]:g} px; both must be positive")
 
     def project(self, points_m: Array) -> tuple[Doubles, NDArray[np.bool_]]:
         """(N, 3) optical-frame points to (N, 2) pixels u, v and (N,) whether each lies before the camera and inside

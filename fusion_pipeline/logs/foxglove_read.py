@@ -202,8 +202,10 @@ def _odometry(found: Any, _: Bytes, note: Beside, arrival: int, __: Video) -> Eg
     q = found.pose.orientation
     turn = np.asarray([q.x, q.y, q.z, q.w])
     place, speeds = vector(found.pose.position), (vector(found.linear_velocity), vector(found.angular_velocity))
-    if not all(np.isfinite(values).all() for values in (turn, place, *speeds)):
+    if not all(np.isfinite(values).all() for values in (place, *speeds)):
         raise FormError("numbers that are not finite")
+    if not 0.9 < float(np.linalg.norm(turn)) < 1.1:  # NaN, too
+        raise FormError("orientation that is no rotation")
     pose, twist = (np.fromiter(c, np.float64, len(c)) for c in (found.pose_covariance, found.velocity_covariance))
     return EgoMotion(
         note.header(arrival), place, turn, *speeds,

@@ -167,6 +167,7 @@ class RosDecoder:
         elif kind in TFS:
             for item in message.transforms:
                 if is_fixed(plain_frame(str(item.header.frame_id))) and is_base(plain_frame(str(item.child_frame_id))):
+                    self._check_stamp(item, name)
                     yield transform_of(item, name, time_ns)
         else:
             scans = self._packets.get(topic)
@@ -190,7 +191,10 @@ class RosDecoder:
             self._clouds.findings.add("unstamped", name, "stamps are 0; the time of arrival stands for them")
 
     def _sound(self, message: Any, kind: str, topic: str, name: str, time_ns: int) -> AudioChunk:
-        capture = stamp_ns(message.header) if hasattr(message, "header") else None
+        capture = None
+        if hasattr(message, "header"):
+            self._check_stamp(message, name)
+            capture = stamp_ns(message.header) or None
         if kind.endswith("AudioStamped") and hasattr(message.audio, "info"):  # as of audio_common 4 for ROS 2
             info, held = message.audio.info, message.audio.audio_data
             for field, form in (("int16_data", "S16LE"), ("float32_data", "F32LE"), ("int32_data", "S32LE"),

@@ -300,3 +300,14 @@ def test_a_log_of_sensors_without_places_is_converted_to_one_that_opens(tmp_path
     assert not made.rig.topics
     assert {f.name for f in made.findings} >= {"no-transform"}
     assert len(list(made.messages())) == 2
+
+
+def test_transforms_in_one_part_of_a_split_recording_are_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "split"
+    folder.mkdir()
+    content = two_sensors([])
+    Ros().write(folder / "a_0", [*content, ("/tf_static", Ros().transforms(*PLACED))])
+    Ros().write(folder / "a_1", content)
+    log = open_log(folder)
+    assert set(log.rig.topics) == {"lidar/points", "camera/cam_image_raw"}
+    assert not list(log.findings)
