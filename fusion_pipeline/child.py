@@ -23,6 +23,14 @@ STARTING_SILENT_S = 120.0  # the same of one that is starting: large libraries a
 REPLAY_SILENT_S = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the supervisor did or saw, for people to read."""
+
+    process: str
+    what: str
+
+
 @dataclass
 class Child:
     """A process, how often it has been started, and what is known of it."""
@@ -76,6 +84,11 @@ class Child:
         """Messages by topic that it has published, over all starts."""
         with self._ledger() as ledger:
             return ledger.published()
+
+    def taken(self) -> dict[str, int]:
+        """By topic, the sequence number after that of the last message that it has taken."""
+        with self._ledger() as ledger:
+            return {topic: following for topic, (following, _) in ledger.taken().items()}
 
     def settle(self, published: Mapping[str, int], reason: str) -> None:
         """It reads no more: what was published for it and never taken is counted in its health as `reason`."""

@@ -8,12 +8,11 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, reachable, start
+from fusion_pipeline.child import REPLAY_SILENT_S, SILENT_S, Child, Event, reachable, start
 from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.exposure import refuse_exposure
 from fusion_pipeline.graph import Graph, Process
@@ -23,6 +22,7 @@ from fusion_pipeline.node import Stage
 from fusion_pipeline.process import ProcessSpec
 from fusion_pipeline.rundir import SocketFolder, output_folder, write_configuration, write_configuration_beside
 from fusion_pipeline.service import ServiceManager
+from fusion_pipeline.starvation import Starvation
 from fusion_pipeline.transport.bus import Subscriber
 from fusion_pipeline.transport.zeromq import ZeromqBus
 
@@ -34,14 +34,6 @@ AWAY_S = 1.0  # the supervisor itself stood still for longer: silence of that ti
 ORPHANED_S = 5.0  # after all that it reads has ended, a restarted process is asked to stop: the end was told before
 JUMP_NS = SECOND_NS // 5  # by which the host's clock must move against the one that never jumps to be reported
 READY_S, LAG_S = 120.0, 10.0  # a run of some seconds waits so long for its first set, and for who is ready after it
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something the supervisor did or saw, for people to read."""
-
-    process: str
-    what: str
 
 
 class Supervisor:
@@ -64,6 +56,7 @@ class Supervisor:
         self._clock_ns = now_ns() - time.monotonic_ns()
         self._unread: deque[Message] = deque()
         self._service = ServiceManager()
+        self._starvation = Starvation()
         self._ended_s: dict[str, float] = {}  # since when all inputs of a restarted process have ended
         self.stop_signal = 0  # the number of the signal that asked
 
@@ -238,6 +231,10 @@ class Supervisor:
                 child.killed_for = ""
             elif child.state in ("starting", "running"):
                 self._check(child, now)
+        if self._starvation.due(now):
+            taken = {label: child.taken() for label, child in self.children.items() if child.up}
+            found = self._starvation.look(now, self._published(), taken)
+            self.events.extend(Event(reader, what) for reader, what in found)
 
     def _heed_clocks(self, now: float) -> None:
         """Notice that this process stood still (SIGSTOP, a debugger, a stalled machine), and that the clock jumped."""
@@ -292,8 +289,10 @@ class Supervisor:
         """Count what was published for a process that reads no more."""
         while self._read(0.0):  # its last heartbeat first
             pass
-        published = {topic: n for other in self.children.values() for topic, n in other.published().items()}
-        child.settle(published, reason)
+        child.settle(self._published(), reason)
+
+    def _published(self) -> dict[str, int]:
+        return {topic: n for child in self.children.values() for topic, n in child.published().items()}
 
     def _inputs_ended_since(self, child: Child, now: float) -> bool:
         """Whether all that it reads had ended before it could hear of it."""

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("launchfile",),
     ("graph", "overrides"),
     ("laps", "control", "ledger", "progress", "service"),
-    ("process", "heartbeat", "rundir", "exposure"),
+    ("process", "heartbeat", "rundir", "exposure", "starvation"),
     ("child",),
     ("supervisor", "inline"),
     ("fleet",),
