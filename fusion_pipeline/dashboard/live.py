@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from fusion_pipeline.child import Event
 from fusion_pipeline.dashboard.board import Board
 from fusion_pipeline.dashboard.tables import (
     label_of,
@@ -29,7 +30,7 @@ from fusion_pipeline.dashboard.tables import (
     sounds_table,
 )
 from fusion_pipeline.messages import Detections, Message, StageTiming, Tracks
-from fusion_pipeline.supervisor import Event, Supervisor
+from fusion_pipeline.supervisor import Supervisor
 
 REFRESH_S = 0.25  # of the table: the eye needs no more, and the cores have other work
 SUMMARY = "summary.json"  # in the run's folder

@@ -14,13 +14,14 @@ import pytest
 from dashboard_samples import health, tracks
 from rich.console import Console
 
+from fusion_pipeline.child import Event
 from fusion_pipeline.dashboard import live
 from fusion_pipeline.dashboard.board import IN_HAND, IN_STAGES, SINCE_CAPTURE, Board, NodeBoard
 from fusion_pipeline.dashboard.live import LiveView
 from fusion_pipeline.dashboard.tables import side
 from fusion_pipeline.graph import Graph
 from fusion_pipeline.messages import Header, Health
-from fusion_pipeline.supervisor import Event, Supervisor
+from fusion_pipeline.supervisor import Supervisor
 
 
 @dataclass
