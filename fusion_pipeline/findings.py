@@ -133,6 +133,11 @@ KINDS: dict[str, FindingKind] = {
         "A sensor has no place or lens, and no LiDAR beside it needs one: its messages are read, nothing is placed.",
         "Give a rig file with --rig before results are taken from it.",
     ),
+    "nominal-angles": FindingKind(
+        "warning",
+        "Where this LiDAR's lasers look is known of its model only: its own lasers may look tenths of a degree aside.",
+        "Give its angle or correction file with `angles`, or record what it sends of itself (RoboSense: DIFOP) too.",
+    ),
     "microphone-count": FindingKind(
         "error",
         "Sound has another number of channels than the rig has microphones.",

@@ -4,8 +4,8 @@
 
     [lidar.top]
     pcap = "drive.pcap"                   # stamps are the capture's own; pcapng too
-    model = "VLP-16"                      # a Velodyne or Hesai; or `metadata = "os1.json"` for an Ouster
-    angles = "xt32.csv"                   # a Hesai's correction file; without it its angles are the nominal ones
+    model = "VLP-16"                      # a Velodyne, Hesai or RoboSense; or `metadata = "os1.json"` for an Ouster
+    angles = "xt32.csv"                   # a Hesai's correction file; or a RoboSense's, which else sends its angles
     sender = "192.168.1.201"              # of several LiDARs in the capture the one at this address
     port = 2368                           # and the one that sends to this port; both may be left out
 

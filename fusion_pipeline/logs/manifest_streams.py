@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fusion_pipeline.checks import nearest
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.findings import Findings
 from fusion_pipeline.logs.files import Item, rising
@@ -36,6 +35,7 @@ class Streams:
 
     def packets(self, topic: str, entry: Entry) -> tuple[Read, Span]:
         """A LiDAR's packets in a pcap file, put together to scans. Raises LogError."""
+        from fusion_pipeline.logs.capture_lidars import lidar_of, told_by
         from fusion_pipeline.logs.capture_streams import chosen
         from fusion_pipeline.sensors.packets import Packet, nothing_found, stream_of
         from fusion_pipeline.sensors.pcap import datagrams
@@ -43,13 +43,22 @@ class Streams:
 
         file, unread = self._file(entry["pcap"]), Counter[str]()
         sender, port = str(entry.get("sender", "")), int(entry.get("port", 0))
-        fits = self._turns(topic, entry, Counter())[1]  # says now what it would say later
+        name = topic.partition("/")[2]
         try:
-            streams, span, others = chosen(datagrams(file, unread), sender, port, fits)
+            lidar = lidar_of(name, entry, self._file)
+        except LogError:
+            raise
+        except (SetupError, ValueError) as error:
+            raise LogError(f"{self.path}, [lidar.{name}]: {error}") from None
+        try:
+            streams, span, others = chosen(datagrams(file, unread), sender, port, lidar.fits)
+            lidar = told_by(lidar, name, entry, datagrams(file), {stream[0] for stream in streams})
         except SetupError as error:
             raise LogError(str(error)) from None
         if not streams:
             raise LogError(nothing_found(file, sender, port, unread))
+        if lidar.nominal:
+            self.findings.add("nominal-angles", topic, lidar.nominal)
         if others:
             self.findings.add("mixed-senders", topic, others)
         for reason, count in unread.items():
@@ -57,7 +66,7 @@ class Streams:
 
         def scans(_: int) -> Iterator[Message]:
             counts: Counter[str] = Counter()
-            turn = self._turns(topic, entry, counts)[0]
+            turn = lidar.turns(counts)
             for datagram in datagrams(file):
                 if stream_of(datagram) in streams:
                     yield from _whole(turn.take(Packet(datagram.stamp_ns, datagram.payload)))
@@ -66,34 +75,6 @@ class Streams:
                 self.refused[topic, reason.removeprefix("refused: ")] += count
 
         return scans, span
-
-    def _turns(self, topic: str, entry: Entry, counts: Counter[str]) -> tuple[Any, Callable[[bytes], bool]]:
-        from fusion_pipeline.sensors.retry import SetupError
-
-        name = topic.partition("/")[2]
-        try:
-            if "metadata" in entry:
-                from fusion_pipeline.sensors.ouster import OusterConfig
-                from fusion_pipeline.sensors.ouster import turns as ouster_turns
-
-                text = self._file(entry["metadata"]).read_text(encoding="utf-8")
-                ouster = ouster_turns(OusterConfig(source="pcap", name=name), text, counts)
-                return ouster, ouster.fits
-            from fusion_pipeline.sensors import hesai
-            from fusion_pipeline.sensors.velodyne import MODELS, VelodyneConfig, fits, turns
-
-            model = str(entry["model"])
-            if model in hesai.MODELS:
-                angles = self._file(entry["angles"]) if "angles" in entry else None
-                own = hesai.HesaiConfig(source="pcap", name=name, model=model, angles=angles)
-                return hesai.turns(own, counts), partial(hesai.fits, own)
-            if model not in MODELS:
-                raise LogError(f"{self.path}, [lidar.{name}]: {nearest('model', model, (*MODELS, *hesai.MODELS))}")
-            calibration = self._file(entry["calibration"]) if "calibration" in entry else None
-            config = VelodyneConfig(source="pcap", name=name, model=model, calibration=calibration)
-            return turns(config, counts), partial(fits, config)
-        except SetupError as error:
-            raise LogError(f"{self.path}, [lidar.{name}]: {error}") from None
 
     def pictures(self, topic: str, entry: Entry) -> tuple[Read, Span]:
         """A camera's picture files. Raises LogError, and ValueError or KeyError for what the entry lacks."""

@@ -1,6 +1,7 @@
 """Hesai PandarXT-32 and PandarXT-16, live or from a pcap file.
 
-Packets by the user manuals of both (section "Point Cloud Data Packet", appendix "Absolute Time and Laser Firing Time").
+Packets by the user manuals of both (section "Point Cloud Data Packet"); the times of rounds and lasers are those that
+tier4/nebula's decoders of these models have.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from fusion_pipeline.arrays import Doubles
+from fusion_pipeline.checks import OneOf, Range
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.messages import Header, LidarScan
 from fusion_pipeline.sensors.device_clock import DeviceClock
@@ -59,10 +61,21 @@ MODELS = {
 class HesaiConfig(LidarConfig):
     """A Hesai and what kind it is."""
 
-    model: str = "PandarXT-32"  # a key of MODELS
+    model: Annotated[str, OneOf(*MODELS)] = "PandarXT-32"
     angles: Path | None = None  # its correction file, lines "channel,elevation,azimuth"; default: nominal angles
-    min_range_m: float = 0.05
-    max_range_m: float = 120.0
+    min_range_m: Annotated[float, Range(0, 1000)] = 0.05
+    max_range_m: Annotated[float, Range(0, 1000, above=True)] = 120.0
+
+    def faults(self) -> Iterator[str]:
+        """And ranges in the wrong order, and a correction file that is none."""
+        yield from super().faults()
+        if self.min_range_m >= self.max_range_m:
+            yield f"min_range_m = {self.min_range_m:g} is not below max_range_m = {self.max_range_m:g}"
+        if self.angles is not None and self.angles.is_file():
+            try:
+                angles_of(self)
+            except SetupError as error:
+                yield f"angles: {error}"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import select
 import socket
 import struct
 import threading
@@ -35,6 +36,7 @@ class Packet:
 
 Stream = tuple[str, int, int]  # a sender's address and port, and the port on which its packets arrive
 OTHERS_NAMED = 4  # further senders are counted together
+BESIDE = 4  # packets of a second port read after each of the first, at most
 Fits = Callable[[bytes], bool]  # whether a payload is a packet of points of the LiDAR that is configured
 
 
@@ -42,11 +44,13 @@ class OneSender:
     """Takes the packets of one LiDAR alone, so that two are never put into one scan.
 
     It is the first whose packet fits the model; until then every packet passes, for the driver to refuse. Packets of
-    others are counted by their sender if they would fit too, and passed over otherwise.
+    others are counted by their sender if they would fit too, and passed over otherwise. `also` are packets of another
+    kind, on any port, taken from the LiDAR's own address once that is known.
     """
 
-    def __init__(self, sender: str, port: int, fits: Fits, counts: Counter[str]) -> None:
+    def __init__(self, sender: str, port: int, fits: Fits, counts: Counter[str], also: Fits | None = None) -> None:
         self._sender, self._port, self._fits, self._counts = sender, port, fits, counts
+        self._also = also
         self._stream: Stream | None = None
         self._others: set[Stream] = set()
 
@@ -54,6 +58,8 @@ class OneSender:
         """Whether a packet is of the LiDAR."""
         if stream == self._stream:
             return True
+        if self._also is not None and self._also(data):
+            return stream[0] == (self._sender or (self._stream and self._stream[0]))
         if self._port and stream[2] != self._port:
             return False
         if self._sender and stream[0] != self._sender:
@@ -80,27 +86,53 @@ def stream_of(datagram: Datagram) -> Stream:
     return datagram.sender, datagram.sender_port, datagram.port
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Packets of another kind that a LiDAR sends to a port of their own, such as what it says of itself."""
+
+    port: int
+    fits: Fits
+
+
 @contextlib.contextmanager
 def packets(
-    config: LidarConfig, stop: threading.Event, counts: Counter[str], fits: Fits
+    config: LidarConfig, stop: threading.Event, counts: Counter[str], fits: Fits, beside: Beside | None = None
 ) -> Iterator[Iterator[Packet | None]]:
-    """The packets of `config.source`, None where there has been none for 0.2 s; what is not taken is in `counts`."""
-    one = OneSender(config.sender, config.port, fits, counts)
+    """The packets of `config.source`, None where there has been none for 0.2 s; what is not taken is in `counts`.
+
+    Those `beside` them are taken from the LiDAR's own address, of a file whatever their port.
+    """
+    one = OneSender(config.sender, config.port, fits, counts, beside.fits if beside else None)
     if not config.source.startswith(UDP):
         yield _from_file(config, stop, one, counts)
         return
     host, port = udp_address(config.source)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+    with contextlib.ExitStack() as opened:
+        receiver = opened.enter_context(_listening(host, port, config.interface))
+        if beside is None or beside.port == port:
+            yield _from_socket(receiver, port, one, counts)
+        else:
+            other = opened.enter_context(_listening(host, beside.port, config.interface))
+            yield _from_two(receiver, port, other, beside.port, one, counts)
+
+
+def _listening(host: str, port: int, interface: str) -> socket.socket:
+    """A socket that waits POLL_S for packets. Raises DriverError."""
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         with contextlib.suppress(OSError):  # other systems have no such count
             receiver.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         receiver.settimeout(POLL_S)
-        try:
-            _bind(receiver, host, port, config.interface)
-        except OSError as error:
-            text = f"cannot listen on {config.source}: {error.strerror}; is another process there?"
-            raise DriverError(text) from error
-        yield _from_socket(receiver, port, one, counts)
+        _bind(receiver, host, port, interface)
+    except OSError as error:
+        receiver.close()
+        text = f"cannot listen on {UDP}{host}:{port}: {error.strerror}; is another process there?"
+        raise DriverError(text) from error
+    except DriverError:
+        receiver.close()
+        raise
+    return receiver
 
 
 def _bind(receiver: socket.socket, host: str, port: int, interface: str) -> None:
@@ -136,6 +168,19 @@ def _from_socket(receiver: socket.socket, port: int, one: OneSender, counts: Cou
                 counts["lost: the socket's buffer was full"] += total - overflowed
                 overflowed = total
         yield Packet(arrival_ns, data) if one.takes((*address[:2], port), data) else None
+
+
+def _from_two(
+    receiver: socket.socket, port: int, other: socket.socket, other_port: int, one: OneSender, counts: Counter[str]
+) -> Iterator[Packet | None]:
+    """The packets of `receiver`, and those of `other` between them."""
+    for packet in _from_socket(receiver, port, one, counts):
+        yield packet
+        for _ in range(BESIDE):
+            if not select.select([other], [], [], 0)[0]:
+                break
+            data, address = other.recvfrom(LARGEST_BYTES)
+            yield Packet(now_ns(), data) if one.takes((*address[:2], other_port), data) else None
 
 
 def _from_file(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pcap_files import write_pcap
 
+from fusion_pipeline.checks import faults_of
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.messages import LidarScan
 from fusion_pipeline.sensors.hesai import MODELS, Hesai, HesaiConfig, packet_fault, turns
@@ -70,6 +71,7 @@ def test_points_lie_where_the_room_is_and_say_when_they_were_fired(
     log = open_log(tmp_path / "a.toml")
     scans = [m for m in log.messages() if isinstance(m, LidarScan)]
     assert not log.refused
+    assert [(found.name, found.severity) for found in log.findings] == [("nominal-angles", "warning")]
     assert [len(scan.xyz_m) for scan in scans[:2]] == [ROUNDS * channels * (2 if dual else 1)] * 2
     for number, scan in enumerate(scans[:2]):
         assert scan.header.capture_ns == pytest.approx((BEGIN_S + 0.1 * number) * 1e9, abs=300_000)
@@ -112,6 +114,7 @@ def test_a_correction_file_turns_every_channel(tmp_path: Path) -> None:
     np.testing.assert_allclose(azimuth / 0.18, np.rint(azimuth / 0.18), atol=0.01)
     for text in ("1,2\n", "1,x,3\n", "\n".join(lines[:9]), "\n".join(lines).replace("14.000", "nan")):
         (tmp_path / "a.csv").write_text(text)
+        assert any("a.csv" in fault for fault in faults_of(HesaiConfig("a.pcap", angles=tmp_path / "a.csv")))
         with pytest.raises(SetupError, match=r"a\.csv"):
             turns(HesaiConfig("x", model="PandarXT-16", angles=tmp_path / "a.csv"), counts)
 
