@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -165,15 +166,23 @@ def merge(
 @log.command("convert", help="Any log that can be read, such as a KITTI drive, as MCAP. Exit code 3 as `check`.")
 def convert(path: Source, out: Out, allow: Allow = None) -> None:
     """Write the messages and the rig of a log as MCAP with Foxglove's schemas."""
-    from fusion_pipeline.logs.surgery import converted
+    from fusion_pipeline.logs.surgery import converted, not_converted
 
     allowed = allowed_names(allow)
     with progress("messages") as advance:
         found = converted(path, out, advance)
     print_findings(found.findings, allowed)
-    count = sum(topic.count for topic in found.topics)
-    typer.echo(f"{out}: {count} messages, {out.stat().st_size / 1e6:.1f} MB; {verdict(found.findings, allowed)}")
+    for topic, number in not_converted(path, found):
+        typer.echo(f"not converted: {topic}, {number} messages")
+    count, refused = sum(topic.count for topic in found.topics), _refused(found.refused)
+    whole = f"{count} messages of {count + refused}" if refused else f"{count} messages"
+    typer.echo(f"{out}: {whole}, {out.stat().st_size / 1e6:.1f} MB; {verdict(found.findings, allowed)}")
     end_by(found.findings, allowed)
+
+
+def _refused(rows: Iterable[tuple[str, str, int]]) -> int:
+    """Messages that were left out; what is damaged in the file itself is counted otherwise."""
+    return sum(number for topic, _, number in rows if topic != "log")
 
 
 @log.command("plot", help="Draw when each topic spoke, its gaps and its latency. Exit code 3 as `check`.")

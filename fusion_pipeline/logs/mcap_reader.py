@@ -83,6 +83,7 @@ class McapLog:
         begin = max(0, low - LEAD_NS) if video and low else low
         decoder = Decoder(self.summary.channels, self._names, self._hints, self._clouds)
         lost: Counter[str] = Counter()
+        self.missing = {}
         numbers: dict[int, list[int]] = {}  # least, greatest, how many sequence numbers of a channel
         with McapFile(self.path) as file:
             for stored in in_order(file, self.summary, wanted | self._names.helpers, begin, high, lost):
@@ -102,14 +103,24 @@ class McapLog:
                 except Exception as error:
                     self.refused[self._name(stored.channel), decoder.reason(stored.channel, error)] += 1
             yield from decoder.finish()
-        self.missing = {
-            self._name(key): gap for key, (least, most, count) in numbers.items()
-            if key in wanted and (gap := most - least + 1 - count) > 0
-        }  # fmt: skip
+        self._note_missing({key: seen for key, seen in numbers.items() if key in wanted})
         for reason, count in lost.items():
             self.refused["log", reason] += count
         for key, count in decoder.refused():
             self.refused[key] += count
+
+    def _note_missing(self, numbers: Mapping[int, Sequence[int]]) -> None:
+        """`numbers`: least and greatest sequence number of a channel, and how many. Where messages of several types lie
+        on one topic, writers count through all of them or by channel: what both ways of counting miss is missing.
+        """
+        by_name: dict[str, list[Sequence[int]]] = {}
+        for key, seen in numbers.items():
+            by_name.setdefault(self._name(key), []).append(seen)
+        for name, rows in by_name.items():
+            apart = sum(most - least + 1 - count for least, most, count in rows)
+            through = max(row[1] for row in rows) - min(row[0] for row in rows) + 1 - sum(row[2] for row in rows)
+            if min(apart, through) > 0:
+                self.missing[name] = min(apart, through)
 
     def labels(self) -> Iterator[Labels]:
         """What a simulator wrote as the truth."""

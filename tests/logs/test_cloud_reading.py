@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("rosbags")
 
 from ros_samples import SECOND, START, Ros
 
+from fusion_pipeline.cli.dispatch import run
 from fusion_pipeline.logs.reader import open_log
 from fusion_pipeline.messages import LidarScan
 
@@ -194,3 +196,18 @@ def test_stamps_of_zero_are_named_and_the_arrival_stands_for_them(tmp_path: Path
     found = [m for m in log.messages() if isinstance(m, LidarScan)]
     assert [scan.header.capture_ns for scan in found] == [START + k * PERIOD for k in range(3)]
     assert [(f.name, f.count) for f in log.findings if f.name == "unstamped"] == [("unstamped", 3)]
+
+
+def test_convert_says_how_many_of_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ros = Ros()
+    clouds = [ros.cloud({"intensity": np.ones(40, "f4")}, stamp_ns=START + k * SECOND // 10) for k in range(10)]
+    for cloud in clouds[5:]:
+        cloud.data = cloud.data[:-8]  # fewer bytes than its points have
+    content = [("/tf_static", ros.transforms(("base_link", "lidar", (0.0, 0.0, 2.0))))]
+    path = ros.write(tmp_path / "half", [*content, *(("/points", cloud) for cloud in clouds)], step_ns=SECOND // 10)
+    assert run(["log", "convert", str(path), str(tmp_path / "half_out.mcap")]) == 3
+    shown = capsys.readouterr().out
+    assert "half_out.mcap: 5 messages of 10, " in shown
+    assert re.search(r"error \[refused\] lidar/points: .*, 5 times", shown)
