@@ -60,7 +60,7 @@ def hz(name: Name, seconds: For = 0.0, graph: Pid = 0) -> None:
             until_ns = header.arrival_ns if recorded else time.time_ns()
             seen.append((now, (until_ns - header.capture_ns) / 1e6))
         if now - said >= 1.0:
-            console.print(_rate_line(name, seen, now - said, recorded))
+            console.print(_rate_line(name, seen, now - said, recorded), markup=False, soft_wrap=True)
             seen, said = seen[-1:] if now - said < 10 else [], now
 
 

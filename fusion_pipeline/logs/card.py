@@ -21,11 +21,11 @@ from fusion_pipeline.logs.mcap_decode import Names
 from fusion_pipeline.logs.mcap_messages import last_of
 from fusion_pipeline.logs.mcap_places import DamagedError, McapFile, is_mcap
 from fusion_pipeline.logs.mcap_summary import Summary, arrivals, summary
+from fusion_pipeline.logs.mcap_unread import helps
 from fusion_pipeline.logs.reader import Log, LogError, open_log
 from fusion_pipeline.logs.rosbag import RosLog
 from fusion_pipeline.logs.split_log import is_split, mcap_files
 from fusion_pipeline.logs.survey import log_findings
-from fusion_pipeline.logs.unread import helps
 from fusion_pipeline.stream_findings import MOST_HZ, edge_findings, stream_findings
 from fusion_pipeline.stream_statistics import StreamSummary, summarise_arrivals
 
@@ -151,7 +151,7 @@ def _mcap(path: Path) -> tuple[Card, dict[str, StreamSummary]]:
             row, stream = _row(
                 channel.topic, channel.schema or channel.encoding, read_as, count, seconds, times.get(key)
             )
-            rows.append(replace(row, unread=not read_as and key not in names.helpers and not helps(channel.schema)))
+            rows.append(replace(row, unread=not read_as and key not in names.helpers and not helps(channel)))
             if read_as:
                 streams[read_as] = stream
         facts = [

@@ -28,7 +28,7 @@ def note_unread(findings: Findings, channels: Iterable[tuple[Channel, int, bool]
         counts[key] = counts.get(key, 0) + count
         if count:
             heard.add(channel.topic)
-        if read or _helps(channel):
+        if read or helps(channel):
             used.add(key)
     for key, count in counts.items():
         topic, schema, encoding = key
@@ -42,7 +42,8 @@ def note_unread(findings: Findings, channels: Iterable[tuple[Channel, int, bool]
             findings.add(name, topic, f"{kind}, {count} messages")
 
 
-def _helps(channel: Channel) -> bool:
+def helps(channel: Channel) -> bool:
+    """Whether a channel is read for the sake of others: places, lenses, what lies beside messages."""
     kind = channel.schema.replace("/msg/", "/")
     helpers = {name.replace("/msg/", "/") for name in (CAMERA_INFO, AUDIO_INFO, *TFS)}
     if channel.encoding in ("cdr", "ros1"):

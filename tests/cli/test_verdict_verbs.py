@@ -151,3 +151,26 @@ def test_a_replay_without_a_lens_is_refused(tmp_path: Path, say: Say) -> None:
     assert code == 2
     assert "camera/front" in said
     assert "[no-lens]" in said
+
+
+def test_a_recording_with_a_gap_ends_with_its_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fusion_pipeline.cli.record import _told
+
+    path = log(tmp_path / "gap.mcap", with_gap())
+    assert _told(path, 0.0, {})
+    said = capsys.readouterr()
+    assert "recorded " in said.out
+    assert said.err.startswith("error [gap] lidar/top: 1.60 s without a message")
+    assert not _told(path, 0.0, {}, ["gap"])
+    assert "allowed: error [gap]" in capsys.readouterr().err
+
+
+def test_a_recording_whose_calibration_comes_later_is_none_that_went_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fusion_pipeline.cli.record import _told
+
+    messages = [one for k in range(10) for one in (scan(100 * k), picture(100 * k + 5))]
+    path = log(tmp_path / "bare.mcap", messages, Rig("bare", {"lidar/top": LidarMount(Pose.identity())}))
+    assert not _told(path, 0.0, {})
+    assert "error [no-lens] camera/front" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections import deque
@@ -15,7 +16,9 @@ from dashboard_samples import health, tracks
 from rich.console import Console
 
 from fusion_pipeline.child import Event
-from fusion_pipeline.dashboard import live
+from fusion_pipeline.cli.topic import _rate_line
+from fusion_pipeline.clock import now_ns
+from fusion_pipeline.dashboard import board, live
 from fusion_pipeline.dashboard.board import IN_HAND, IN_STAGES, SINCE_CAPTURE, Board, NodeBoard
 from fusion_pipeline.dashboard.live import LiveView
 from fusion_pipeline.dashboard.tables import side
@@ -203,3 +206,45 @@ def test_a_clock_that_jumps_makes_no_rate() -> None:
         at = health("detector", 8000 + beat * 0.5 + jump_s, published=beat * 5)
         board.feed(replace(at, monotonic_ns=int(1e9 + beat * 0.5e9)))
     assert board.rates_hz() == pytest.approx({"detections": 10.0})
+
+
+def test_figures_losses_and_troubles_are_left_in_the_run_folder(tmp_path: Path) -> None:
+    shown, _ = view(False, FakeSupervisor(output=tmp_path))
+    for number in range(5):
+        shown.feed(tracks((10, 0, 0, 0), capture_ns=now_ns() - 80_000_000 + number))
+    shown.feed(health("recorder", 0.0, published=1, state="degraded"))
+    shown.write_summary()
+    table = json.loads((tmp_path / live.SUMMARY).read_text(encoding="utf-8"))
+    stages = {row["stage"]: row for row in table["latency_ms"]}
+    assert (table["name"], table["sets"]) == ("vehicle", 5)
+    assert (stages["detector/network"]["count"], stages["detector/network"]["p50_ms"]) == (5, pytest.approx(30.0))
+    assert stages["recorder/network"]["max_ms"] == 41.0
+    assert table["losses"] == {
+        "recorder: set: overwritten": 3, "recorder: camera/front: refused: truncated": 2,
+    }  # fmt: skip
+    assert table["troubles"] == ["recorder: CPUExecutionProvider, 1 thread"]
+
+
+@pytest.mark.parametrize(("pace", "words"), [(0.27, ("keeps up with 0.27 x of 1 x real time",)), (0.98, ())])
+def test_a_replay_that_does_not_reach_its_rate_is_reported(
+    pace: float, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, text = view(False, FakeSupervisor(graph=Graph((), replay=True), output=tmp_path))
+    shown._rate = 1.0  # of its player
+    for number in range(30):
+        at = 1_000_000_000 + number * 100_000_000
+        monkeypatch.setattr(board.time, "monotonic_ns", lambda at=at: at)
+        shown.feed(tracks((10, 0, 0, 0), capture_ns=round(number * 100_000_000 * pace)))
+    assert shown._pace() == words
+    assert all(word in shown.line() for word in words)
+    shown.summary()
+    assert ("keeps up with" in text.getvalue()) == bool(words)
+
+
+def test_the_age_of_a_replayed_message_is_measured_on_the_clock_of_its_log() -> None:
+    seen = [(k * 0.1, 42.0) for k in range(11)]
+    assert _rate_line("camera/front", seen, 1.0, recorded=True) == (
+        "camera/front: 10.0 Hz, interval 100.0 ms (min 100.0, max 100.0), "
+        "age on arrival by the log p50 42.0 ms, p95 42.0 ms"
+    )
+    assert "age since capture p50 42.0 ms" in _rate_line("camera/front", seen, 1.0)
