@@ -198,9 +198,7 @@ def test_stamps_of_zero_are_named_and_the_arrival_stands_for_them(tmp_path: Path
     assert [(f.name, f.count) for f in log.findings if f.name == "unstamped"] == [("unstamped", 3)]
 
 
-def test_convert_says_how_many_of_how_many(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_convert_says_how_many_of_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ros = Ros()
     clouds = [ros.cloud({"intensity": np.ones(40, "f4")}, stamp_ns=START + k * SECOND // 10) for k in range(10)]
     for cloud in clouds[5:]:
