@@ -35,6 +35,9 @@ class ZeromqSubscriber:
         self._next_sweep = 0.0
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = bounded_socket(self._context, zmq.SUB)
+        # What a reader sends are its subscriptions. ZeroMQ drops those that find no room, without a word, and after a
+        # writer's restart it sends all of them again: a topic would never be read, and its writer wait for its reader.
+        self._socket.setsockopt(zmq.SNDHWM, 0)
         # Twice: what is a little too large is refused and counted; for more ZeroMQ cuts the connection.
         self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * max((topic_of(t).max_bytes for t in topics), default=1))
         for topic in topics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import zmq
 
-from fusion_pipeline.messages import AudioChunk, Header
+from fusion_pipeline.messages import AudioChunk, CameraFrame, Header
 from fusion_pipeline.transport import connections
+from fusion_pipeline.transport.bus import Publisher
+from fusion_pipeline.transport.inbox import QUEUE
 from fusion_pipeline.transport.sockets import is_local, queue_of
+from fusion_pipeline.transport.wire import SHARED
 from fusion_pipeline.transport.zeromq import ZeromqBus
 from fusion_pipeline.transport.zeromq_publisher import ZeromqPublisher
 
@@ -22,6 +26,11 @@ TOPIC = "audio/roof"
 def chunk(number: int) -> AudioChunk:
     """A short sound."""
     return AudioChunk(Header(TOPIC, number, number), 16_000, np.zeros((160, 1), np.int16))
+
+
+def picture(topic: str) -> CameraFrame:
+    """A picture that is large enough for shared memory."""
+    return CameraFrame(Header(topic, 1, 1), "bgr8", 480, 640, np.zeros((480, 640, 3), np.uint8))
 
 
 @pytest.fixture
@@ -91,6 +100,53 @@ def test_a_reader_that_dies_is_no_reader(writer: tuple[ZeromqPublisher, str], pe
     assert publisher.wait_for_readers({TOPIC: 1}, 10)
     peer.close(0)
     assert until(lambda: publisher.drain(0.05))
+
+
+@pytest.mark.parametrize("topics", [2, QUEUE - 1, QUEUE + 1, 2 * QUEUE + 1])
+def test_every_topic_of_a_reader_is_counted_again_after_each_restart_of_its_writer(topics: int) -> None:
+    """More topics than messages that may wait: ZeroMQ would drop subscriptions that find no room."""
+    names = [f"audio/m{number}" for number in range(topics)]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="fc") as folder:  # short: a socket's path may have 107 bytes
+        endpoints = dict.fromkeys(names, f"ipc://{folder}/s")
+        readers = ZeromqBus(endpoints)
+        reader = readers.subscriber(names)
+        for _ in range(4):
+            writers = ZeromqBus(endpoints)
+            writer = writers.publisher(names)
+
+            def counted(writer: Publisher = writer) -> bool:
+                reader.receive(0.01)  # a reader sends its subscriptions again while it reads
+                return writer.wait_for_readers(dict.fromkeys(names, 1), 0.01)
+
+            assert until(counted), "a subscription was lost"
+            writers.close()
+        readers.close()
+
+
+def test_a_reader_of_shared_memory_is_counted_once_by_a_writer_that_was_restarted() -> None:
+    topic = "camera/front"
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="fc") as folder:
+        endpoints = {topic: f"ipc://{folder}/s"}
+        readers = ZeromqBus(endpoints)
+        reader = readers.subscriber([topic])
+        for start in range(4):
+            writer = ZeromqPublisher((topic,), set(endpoints.values()), lossless=False)
+
+            def settled(writer: ZeromqPublisher = writer, start: int = start) -> bool:
+                reader.receive(0.01)
+                return writer.wait_for_readers({topic: 1}, 0.01) and (not start or writer._listening(topic) == 1)
+
+            assert until(settled)
+
+            def went_over(writer: ZeromqPublisher = writer) -> bool:
+                writer.publish(picture(topic))
+                reader.receive(0.05)
+                noted = writer._connections
+                return noted.count(SHARED + topic) == 1 and noted.count(topic) == 0
+
+            assert until(went_over)
+            writer.close()
+        readers.close()
 
 
 def test_a_flood_of_subscriptions_ends_the_connection_and_not_the_publisher(
