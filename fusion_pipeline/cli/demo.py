@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,10 @@ import typer
 
 def demo(
     seconds: Annotated[float, typer.Option("--for", help="Stop after so many seconds; 0 never.", min=0.0)] = 20.0,
-    picture: Annotated[Path, typer.Option("--picture", help="Draw now and then into this file.")] = Path("demo.png"),
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="Draw now and then into this file; default: demo.png.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write one line of JSON for each sensor set.", show_default=False)
     ] = None,
@@ -29,9 +33,12 @@ def demo(
     from fusion_pipeline.cli.running import run_graph
     from fusion_pipeline.graph import LAUNCH_FILES, load_graph
 
-    graph = load_graph(
-        LAUNCH_FILES / "demo.py", seed=seed, scenario=scenario, threads=threads, picture=picture, out=out
-    )
+    drawn = picture or Path("demo.png")
+    graph = load_graph(LAUNCH_FILES / "demo.py", seed=seed, scenario=scenario, threads=threads, picture=drawn, out=out)
     graph = graph.with_overrides(assignments or [])
+    began = time.time()
     run_graph(graph, "demo", seconds or None, asked=(picture,), results=out)
-    typer.echo(f"picture of the last moments: {picture.resolve()}")
+    if drawn.is_file() and drawn.stat().st_mtime >= began - 1.0:
+        typer.echo(f"picture of the last frames: {drawn.resolve()}")
+    else:  # nobody asked for it by name: a busy machine has more urgent work
+        typer.echo(f"{drawn} was not drawn: this machine was too busy; try --for 60")
