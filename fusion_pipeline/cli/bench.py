@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "replay": ("fusion_pipeline.bench.replay", "Logs and replay"),
     "fleet": ("fusion_pipeline.bench.fleet", "Fleets of logs"),
     "graph": ("fusion_pipeline.bench.graph", "The whole graph"),
+    "malformed": ("fusion_pipeline.bench.malformed", "Malformed inputs of every kind"),
     "faults": ("fusion_pipeline.bench.soak", "Processes killed, stopped and stuck, round by round"),
 }
 ALL = "all"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ import numpy as np
 from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.findings import Finding, Findings
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.logs.files import FileLog
 from fusion_pipeline.logs.mcap_decode import Names
 from fusion_pipeline.logs.mcap_messages import last_of
@@ -188,11 +188,11 @@ def _health(file: McapFile, found: Summary) -> list[tuple[str, str]]:
             continue
         last = last_of(file, found, key)
         try:
-            table = json.loads(bytes(last.data)) if last is not None else {}
+            table = parse_json(bytes(last.data)) if last is not None else {}
             lost = sum(int(row["total"]) for name in ("dropped", "refused") for row in table.get(name, ()))
             detail = f", {table['detail']}" if table.get("detail") else ""
             said.append((channel.topic, _short(f"{table['state']}{detail}; dropped or refused {lost}")))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
     return said
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusion_pipeline.arrays import Bytes
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.messages import AudioChunk, CameraFrame, EgoMotion, Header, Hop, LidarScan
 from fusion_pipeline.messages.camera import COMPRESSED
 
@@ -61,11 +62,15 @@ class Beside:
 
     @classmethod
     def from_json(cls, text: bytes) -> Beside:
-        """From one line. Raises ValueError, KeyError or TypeError for anything else."""
-        table = json.loads(text)
+        """From one line. Raises ValueError, KeyError, TypeError or OverflowError for anything else."""
+        table = parse_json(text)
         table["hops"] = tuple((str(stage), int(start), int(end)) for stage, start, end in table["hops"])
         table["acceleration_mps2"] = tuple(float(value) for value in table.get("acceleration_mps2", ()))
-        return cls(**table)
+        made = cls(**table)
+        sizes = (made.capture_ns, made.duration_ns, made.height_px, made.width_px)
+        if not isinstance(made.topic, str) or not isinstance(made.frame, str) or {*map(type, sizes)} != {int}:
+            raise TypeError("a value of another type")
+        return made
 
     def header(self, arrival_ns: int) -> Header:
         """The header of our message."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.logs.reader import FormError
 
 MOST_DEPTH = 8  # of messages in messages; Foxglove's have 3
@@ -21,8 +21,8 @@ _TIMES = ("google.protobuf.Timestamp", "google.protobuf.Duration")
 def split_json(kind: Any, body: memoryview | bytes) -> tuple[Any, bytes]:
     """A message of the protobuf class `kind` without its field `data`, and that field's bytes. Raises FormError."""
     try:
-        table = json.loads(bytes(body))
-    except (ValueError, RecursionError):
+        table = parse_json(bytes(body))
+    except ValueError:
         raise FormError("damaged message") from None
     if not isinstance(table, dict):
         raise FormError("damaged message")

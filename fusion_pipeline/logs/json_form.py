@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.messages import (
     Boxes,
     Count,
@@ -76,7 +77,7 @@ def found_to_json(found: Detections | Tracks) -> str:
 def found_from_json(text: bytes, kind: type[Detections] | type[Tracks], topic: str, arrival_ns: int
                     ) -> Detections | Tracks:  # fmt: skip
     """The set that a line was made of. Raises ValueError, KeyError or TypeError for anything else."""
-    table = json.loads(text)
+    table = parse_json(text)
     header = Header(topic, table["stamp_ns"], arrival_ns, table["frame"], _hops(table))
     rows, count = table["objects"], len(table["objects"])
     shapes = {"center_m": (count, 3), "size_m": (count, 3), "velocity_mps": (count, 2), "std": (count, 8)}
@@ -115,7 +116,7 @@ def health_to_json(health: Health) -> str:
 
 def health_from_json(text: bytes, topic: str, arrival_ns: int) -> Health:
     """The health that a line was made of. Raises ValueError, KeyError or TypeError for anything else."""
-    table = json.loads(text)
+    table = parse_json(text)
     header = Header(topic, table.pop("stamp_ns"), arrival_ns, table.pop("frame"))
     table["timings"] = tuple(StageTiming(**row) for row in table["timings"])
     for name in ("received", "published", "dropped", "refused"):

@@ -103,7 +103,10 @@ def _stream(streams: Streams, kind: str, topic: str, entry: Mapping[str, Any]) -
             raise LogError(f"{where}: {key} = {_short(value)} {fault}")
     make = {"lidar": streams.packets, "camera": streams.pictures, "audio": streams.sound}[kind]
     try:
-        return make(topic, entry)
+        read, span = make(topic, entry)
+        if span[1] > LAST_NS:
+            raise ValueError("its last stamp is later than any clock's; correct start_ns and the rate")
+        return read, span
     except KeyError as error:
         raise LogError(f"{where} lacks {error.args[0]!r}") from None
     except (TypeError, ValueError, OverflowError) as error:

@@ -144,10 +144,13 @@ class Streams:
 
         def chunks(start_ns: int) -> Iterator[Message]:
             place = max(0, ((start_ns - begin - delay) * rate // SECOND_NS // block - 1) * block)
+            sought = False
             with SoundReader(file) as sound:
-                sound.seek(place)
                 while True:
                     try:
+                        if place and not sought:  # what lies before damage is read where nothing is passed over
+                            sound.seek(place)
+                        sought = True
                         pcm = sound.read(block)
                     except DamagedSoundError:
                         self.refused[topic, "damaged sound"] += 1

@@ -138,7 +138,7 @@ class Decoder:
     def _note(self, data: bytes) -> None:
         try:
             note = Beside.from_json(data)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return  # the message that it belongs to is read without it
         self._notes[note.topic, note.capture_ns] = note
         while len(self._notes) > MAX_WAITING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.logs.mcap_out import McapOut
 from fusion_pipeline.rig import Rig, to_toml
 
@@ -77,7 +77,7 @@ def _versions() -> dict[str, str]:
 def _models(configuration: str) -> Iterator[Model]:
     """The files behind every `model` of a configuration; what is not there is left out."""
     try:
-        processes = json.loads(configuration)["processes"] if configuration else []
+        processes = parse_json(configuration)["processes"] if configuration else []
         named = [(str(one["name"]), one["config"].get("model")) for one in processes]
     except (ValueError, KeyError, TypeError, AttributeError):
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fusion_pipeline.arrays import Array
+from fusion_pipeline.jsontext import parse_json
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.messages import Boxes, Detections, Header, SoundEvent, SourceStamp, Tracks
 from fusion_pipeline.messages.detections import MODALITIES
@@ -42,10 +42,10 @@ def read_lines(path: Path) -> Iterator[Tracks]:
             for text in file:
                 number += 1
                 if text.strip():
-                    yield _set(json.loads(text), names)
+                    yield _set(parse_json(text), names)
     except OSError as error:
         raise LogError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         said = f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise LogError(f"{path}, line {number}: no line of results: {said}") from None
 

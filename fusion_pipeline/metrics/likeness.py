@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fusion_pipeline.jsontext import parse_json
 
 NEAR_M = 2.0  # objects of one label farther apart are not the same
 FIELDS = ("center_m", "size_m", "yaw_rad", "velocity_mps", "score", "std", "attribution", "track_id")
@@ -109,9 +110,9 @@ def _sets(path: Path) -> dict[int, dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
             try:
-                row = json.loads(text)
+                row = parse_json(text)
                 sets[int(row["stamp_ns"])] = {"objects": row["objects"], "sounds": row["sounds"]}
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError):
                 raise LikenessError(f"{path}, line {number} is no line of results; write one with --out") from None
     return sets
 

@@ -78,8 +78,11 @@ class SoundReader:
                 file.close()
 
     def seek(self, frame: int) -> None:
-        """Go on from sample `frame` on."""
-        self._sound.seek(min(frame, self.frames))
+        """Go on from sample `frame` on. Raises DamagedSoundError where damage before it hides it."""
+        try:
+            self._sound.seek(min(frame, self.frames))
+        except self._library.LibsndfileError as error:
+            raise DamagedSoundError(str(error)) from None
 
     def read(self, frames: int) -> NDArray[np.int16]:
         """The next samples, fewer at the end, none behind it. Raises DamagedSoundError."""

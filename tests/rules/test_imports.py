@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "clock",
         "findings",
         "geometry",
+        "jsontext",
         "onnxfile",
         "output_file",
         "picture_file",
