@@ -16,10 +16,14 @@ from fusion_pipeline.arrays import Bytes
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 1 << 28
+MOST_OF_A_BYTE = 1032  # bytes that one of Deflate's becomes at most (RFC 1951: 258 from 2 bits)
+PIXELS_OF_A_BYTE = 512  # of a JPEG with Huffman codes: 8 x 8 pixels have a code of a bit at least
 HEAD_BYTES = 1 << 16  # in which the size of nearly every file lies
 SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame
 READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # of these the ones that image libraries decode: not lossless, not hierarchical
+HUFFMAN = (0xC0, 0xC1, 0xC2)
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by a PNG's colour type
 # A marker within entropy-coded data: 0xFF before anything but a stuffed 0, a restart or another 0xFF.
 _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
@@ -37,14 +41,19 @@ class Head(NamedTuple):
 
 
 def head_of(data: Bytes) -> Head:
-    """Form and size of a picture's file (n,). Raises PictureError for anything but a PNG or JPEG that can be read."""
+    """Form and size of a picture's file (n,). Raises PictureError for anything but a PNG or JPEG that can be read, and
+    for one of more pixels than its bytes can hold: a decoder would first make room for all of them.
+    """
     start = data[:HEAD_BYTES].tobytes()
     if start.startswith(PNG_SIGNATURE) and len(start) >= 26:
         width, height = struct.unpack(">II", start[16:24])
         found = Head("png", height, width)
+        bits = start[24] * _CHANNELS.get(start[25], 1) if 0 < start[24] <= 16 else 1
+        if height * width * bits > 8 * MOST_OF_A_BYTE * len(data):
+            raise PictureError("damaged png picture: larger than its bytes can hold")
     elif start.startswith(b"\xff\xd8"):
         # Colour profiles and previews may be longer than the head.
-        found = _jpeg_head(start) or _jpeg_head(data.tobytes()) or Head("jpeg", 0, -1)
+        found = _jpeg_head(start, len(data)) or _jpeg_head(data.tobytes(), len(data)) or Head("jpeg", 0, -1)
         if found.width_px < 0:
             raise PictureError("damaged jpeg picture")
     else:
@@ -82,8 +91,8 @@ def pixels(data: Bytes) -> Bytes:
     return np.asarray(found, np.uint8)
 
 
-def _jpeg_head(data: bytes) -> Head | None:
-    """From the frame header; None where it does not lie in `data`."""
+def _jpeg_head(data: bytes, length: int) -> Head | None:
+    """From the frame header; None where it does not lie in `data`, the first bytes of `length`."""
     at = 2
     while at + 9 < len(data):
         if data[at] != 0xFF:
@@ -97,6 +106,8 @@ def _jpeg_head(data: bytes) -> Head | None:
                 raise PictureError("lossless or hierarchical jpeg picture, which is not read")
             if bits != 8:
                 raise PictureError(f"jpeg picture of {bits} bits, which is not read")
+            if kind in HUFFMAN and height * width > PIXELS_OF_A_BYTE * length:
+                raise PictureError("damaged jpeg picture: larger than its bytes can hold")
             return Head("jpeg", height, width)
         elif kind == 0xDA:
             return None

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,6 +31,7 @@ COUNT, QUICK = 20_000, 600
 ONE_IN = 100  # that many of those that a verb reads are given to the real command line as well
 SLOWEST_S, GROWTH_MIB = 2.0, 200.0
 HANG_S = 30.0  # of one input: a worker that does not answer is ended
+START_S = 120.0  # for a worker to begin, on a machine that has other work
 ROOM_BYTES = 4 << 30  # of address space that a worker may take: the machine is not what is tried
 FAST = Path("/dev/shm")
 
@@ -122,14 +123,14 @@ def _answers(kind: Kind, seed: int, numbers: range) -> Iterator[One]:
     context = multiprocessing.get_context("spawn")
     while numbers:
         ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(KINDS.index(kind), seed, numbers, theirs), daemon=True)
+        worker = context.Process(target=_work, args=(kind, seed, numbers, theirs), daemon=True)
         worker.start()
         theirs.close()
-        answered = numbers.start
+        answered, patience_s = numbers.start, START_S
         with contextlib.suppress(EOFError):
-            while answered < numbers.stop and ours.poll(HANG_S):
+            while answered < numbers.stop and ours.poll(patience_s):
                 one = ours.recv()
-                answered = one.number + 1
+                answered, patience_s = one.number + 1, HANG_S
                 yield one
         hung = answered < numbers.stop and worker.is_alive()
         if answered == numbers.stop or hung:
@@ -145,9 +146,8 @@ def _answers(kind: Kind, seed: int, numbers: range) -> Iterator[One]:
         numbers = range(answered, numbers.stop)
 
 
-def _work(index: int, seed: int, numbers: range, answers: Connection) -> None:
+def _work(kind: Kind, seed: int, numbers: range, answers: Connection) -> None:
     """Make and read the inputs of a kind. What libraries print goes nowhere."""
-    kind = KINDS[index]
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     warnings.simplefilter("ignore")
     with inputs(kind, seed) as (target, make):
@@ -181,7 +181,7 @@ def answer_of(kind: Kind, target: Path) -> str:
 
 
 @contextlib.contextmanager
-def inputs(kind: Kind, seed: int):  # type: ignore[no-untyped-def]
+def inputs(kind: Kind, seed: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
     """The path that is opened, and a function that puts input `number` there, all else being sound again."""
     with TemporaryDirectory(prefix="fusion-bench-", dir=FAST if FAST.is_dir() else None) as name:
         target = kind.prepare(Path(name))
@@ -230,10 +230,8 @@ def _limit_memory() -> None:
 def _restart_peak() -> float:
     """Begin a new peak of the memory in use where the system can; what is in use now, in MiB."""
     gc.collect(0)
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     return _peak_mib()
 
 

@@ -186,14 +186,15 @@ def _messages(path: Path, whole: bytes, chance: random.Random) -> None:
     """An MCAP file with a right checksum around messages, schemas and channels that are wrong."""
     raws = list(_stored(path, whole))
     at = chance.randrange(len(raws))
-    for number in (at, *(k for k in range(len(raws)) if chance.random() < 0.1)):
-        raws[number] = _changed(raws[number], chance)
+    for place in (at, *(k for k in range(len(raws)) if chance.random() < 0.1)):
+        raws[place] = _changed(raws[place], chance)
     out, channels, chunk = McapOut(path), Channels(), Chunk(1 << 18)
     try:
         for raw in raws:
             form = Form(raw.schema, *raw.form, raw.encoding, tuple(raw.facts.items()))
-            times = (min(max(0, time), 2**64 - 1) for time in (raw.log_ns, raw.publish_ns))
-            chunk.room(channels.of(raw.topic, form), *times, raw.sequence, len(raw.data))[:] = _bytes(raw.data)
+            logged, published = (min(max(0, time), 2**64 - 1) for time in (raw.log_ns, raw.publish_ns))
+            channel = channels.of(raw.topic, form)
+            chunk.room(channel, logged, published, raw.sequence, len(raw.data))[:] = _bytes(raw.data)
         out.add_chunk(chunk.sealed("none"))
     finally:
         out.close()

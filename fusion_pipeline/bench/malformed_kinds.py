@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusion_pipeline.bench import malformed_datasets as data
 from fusion_pipeline.bench import malformed_ros as ros
 from fusion_pipeline.bench import malformed_samples as sound
 from fusion_pipeline.bench import wire
@@ -188,12 +189,12 @@ KINDS: tuple[Kind, ...] = (
     Kind("MCAP of ROS 1", ros.ros1_mcap, read_log, 0.2, _CHECK),
     Kind("bag of ROS 1", ros.ros1_bag, read_log, 0.2, _CHECK),
     Kind("bag of ROS 2", sound.ros_database, read_log, 0.2, _CHECK),
-    Kind("KITTI raw", sound.kitti_raw, read_log, 1.5, _CHECK),
-    Kind("KITTI object", sound.kitti_object, read_log, 1, _CHECK),
-    Kind("KITTI tracking", sound.kitti_tracking, read_log, 1, _CHECK),
-    Kind("KITTI odometry", sound.kitti_odometry, read_log, 1, _CHECK),
-    Kind("nuScenes", sound.nuscenes, read_log, 1.5, _CHECK),
-    Kind("Argoverse 2", sound.argoverse2, read_log, 1, _CHECK),
+    Kind("KITTI raw", data.kitti_raw, read_log, 1.5, _CHECK),
+    Kind("KITTI object", data.kitti_object, read_log, 1, _CHECK),
+    Kind("KITTI tracking", data.kitti_tracking, read_log, 1, _CHECK),
+    Kind("KITTI odometry", data.kitti_odometry, read_log, 1, _CHECK),
+    Kind("nuScenes", data.nuscenes, read_log, 1.5, _CHECK),
+    Kind("Argoverse 2", data.argoverse2, read_log, 1, _CHECK),
     Kind("manifest with sound", sound.sounds, read_log, 1.5, _CHECK),
     Kind("manifest with pictures", sound.pictures, read_log, 1.5, _CHECK),
     Kind("manifest with VLP-16 packets", sound.velodyne, read_log, 1, _CHECK),

@@ -12,7 +12,8 @@ START = 1_700_000_000 * 1_000_000_000
 DISTRIBUTION = "humble"
 Stored = tuple[str, str, bytes, str]  # topic, type, serialised, definition
 _TRANSFORMS = "geometry_msgs/TransformStamped[] transforms"
-_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("time", "<f4")])
+_FIELDS = (("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("ring", "<u2"), ("time", "<f4"))
+_POINT = np.dtype(list(_FIELDS))
 _NUMBERS = {"f4": 7, "u2": 4}
 
 
@@ -48,9 +49,9 @@ def ros_messages(world: str) -> tuple[Stored, ...]:
         rows = np.zeros(20, _POINT)
         rows["x"], rows["y"], rows["ring"], rows["time"] = np.arange(20), 1, np.arange(20) % 4, np.arange(20) * 0.005
         fields = [
-            types["sensor_msgs/msg/PointField"](name=name, offset=_POINT.fields[name][1], count=1,
-                                                datatype=_NUMBERS[_POINT[name].str[1:]])
-            for name in _POINT.names or ()
+            types["sensor_msgs/msg/PointField"](name=name, offset=sum(int(form[2]) for _, form in _FIELDS[:place]),
+                                                count=1, datatype=_NUMBERS[form[1:]])
+            for place, (name, form) in enumerate(_FIELDS)
         ]  # fmt: skip
         made.append(("/points", types["sensor_msgs/msg/PointCloud2"](
             header=header("lidar"), height=1, width=20, fields=fields, is_bigendian=False, point_step=_POINT.itemsize,
@@ -72,7 +73,8 @@ def ros_messages(world: str) -> tuple[Stored, ...]:
         )
         names = ("D", "K", "R", "P") if world == "ros1" else ("d", "k", "r", "p")
         made.append(("/cam/camera_info", types["sensor_msgs/msg/CameraInfo"](
-            header=header("cam"), height=8, width=12, distortion_model="plumb_bob", binning_x=0, binning_y=0, roi=region,
+            header=header("cam"), height=8, width=12, distortion_model="plumb_bob", binning_x=0,
+            binning_y=0, roi=region,
             **{name: np.asarray(v, np.float64) for name, v in zip(names, lens, strict=True)})))  # fmt: skip
         zero, turn = kind("Vector3", 0.0, 0.0, 0.0), kind("Quaternion", 0.0, 0.0, 0.0, 1.0)
         joints = [
@@ -86,11 +88,13 @@ def ros_messages(world: str) -> tuple[Stored, ...]:
         made.append(("/odom", types["nav_msgs/msg/Odometry"](
             header=header("odom"), child_frame_id="base_link",
             pose=kind("PoseWithCovariance", pose=pose, covariance=many),
-            twist=kind("TwistWithCovariance", twist=kind("Twist", linear=zero, angular=zero), covariance=many))))  # fmt: skip
+            twist=kind("TwistWithCovariance", twist=kind("Twist", linear=zero, angular=zero), covariance=many)
+            )))  # fmt: skip
         nine = np.full(9, 0.01)
         made.append(("/imu", types["sensor_msgs/msg/Imu"](
             header=header("imu"), orientation=turn, orientation_covariance=nine, angular_velocity=zero,
-            angular_velocity_covariance=nine, linear_acceleration=zero, linear_acceleration_covariance=nine)))  # fmt: skip
+            angular_velocity_covariance=nine, linear_acceleration=zero,
+            linear_acceleration_covariance=nine)))  # fmt: skip
     serial = store.serialize_ros1 if world == "ros1" else store.serialize_cdr
     version = 1 if world == "ros1" else 2
     return tuple(

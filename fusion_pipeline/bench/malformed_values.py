@@ -26,7 +26,8 @@ def number(chance: random.Random) -> Any:
 def word(chance: random.Random) -> str:
     """A text that is not what was asked for."""
     return chance.choice((
-        "", " ", "\0", "x" * chance.choice((200, 70_000)), "ä\u202e\U0001f697", "a\nb\r\nc", "../../up", "/dev/null", "/",
+        "", " ", "\0", "x" * chance.choice((200, 70_000)), "ä\u202e\U0001f697", "a\nb\r\nc", "../../up", "/dev/null",
+        "/",
         ".", "nan", "-inf", "1e999", "0x10", "1_000", "True", "None", "[]", "{}", "%s%n{0}", "'; --", '"', "\\",
         "camera/front", "1", "-1", "١٢", "\ud800",
     ))  # fmt: skip

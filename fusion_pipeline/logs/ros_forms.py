@@ -92,6 +92,8 @@ def compressed_of(message: Any, topic: str, arrival_ns: int) -> CameraFrame:
     try:
         picture_size(data)
     except FormError:
+        if data[:2].tobytes() in (b"\xff\xd8", b"\x89P"):  # of a known form, and wrong
+            raise
         import cv2
 
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None

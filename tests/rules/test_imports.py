@@ -73,13 +73,16 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("fusion_pipeline.detect.network", "fusion_pipeline.train.quantize"),  # the second: its quantizer
     "open3d": ("fusion_pipeline.world", "fusion_pipeline.bench.world", "calibration", "fusion_pipeline.dashboard"),
     "torch": ("fusion_pipeline.train",), "onnx": ("fusion_pipeline.train",),
-    "rosbags": ("fusion_pipeline.logs",), "av": ("fusion_pipeline.logs",),
+    "rosbags": ("fusion_pipeline.logs", "fusion_pipeline.bench.malformed_ros"), "av": ("fusion_pipeline.logs",),
     # The benches have their baselines there.
     "mcap": ("fusion_pipeline.logs", "fusion_pipeline.bench.replay_reading", "fusion_pipeline.bench.record"),
     "foxglove": ("fusion_pipeline.logs", "fusion_pipeline.dashboard", "fusion_pipeline.bench.record"),
     "sounddevice": ("fusion_pipeline.sensors",), "velodyne_decoder": ("fusion_pipeline.sensors",),
-    "ouster": ("fusion_pipeline.sensors",),
-    "soundfile": ("fusion_pipeline.sensors", "fusion_pipeline.world", "fusion_pipeline.logs"),
+    "ouster": ("fusion_pipeline.sensors", "fusion_pipeline.bench.malformed_samples"),
+    "soundfile": (
+        "fusion_pipeline.sensors", "fusion_pipeline.world", "fusion_pipeline.logs",
+        "fusion_pipeline.bench.malformed_samples",
+    ),
     "ray": ("fusion_pipeline.fleet.on_ray",),
     "msgpack": ("fusion_pipeline.transport", "fusion_pipeline.bench.wire"),
 }  # fmt: skip
