@@ -29,13 +29,13 @@ def test_every_input_is_read_or_refused(kind: Kind) -> None:
     for part, library in LIBRARIES.items():
         if part in kind.name:
             pytest.importorskip(library)
-    count = 4 if kind.share < 0.5 else 25
+    count = 2 if kind.share < 0.5 else 12
     with inputs(kind, 0) as (target, make):
         answers = {number: answer_of(kind, target) for number in range(count) if make(number) is None}  # type: ignore[func-returns-value]
     assert {number: answer for number, answer in answers.items() if answer not in ANSWERS} == {}
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "--set" not in kind.name], ids=lambda kind: kind.name)
 def test_a_sound_input_is_read(kind: Kind, tmp_path: Path) -> None:
     for part, library in LIBRARIES.items():
         if part in kind.name:
