@@ -23,6 +23,8 @@ LOOK_AT = 5  # first clouds of a topic that decide
 LONGEST_NS = 2_000_000_000  # of a scan, and between its stamp and its points; offsets are 32 bits wide
 _SHORTEST_NS, _USUAL_NS, _MOST_NS = 100_000, 100_000_000, 1_050_000_000  # durations of scans
 _TOO_LONG = 1.5  # periods: a scan cannot last longer
+_TOO_SHORT = 1 / 30  # of a period, or of a usual scan where that is less: cut to a narrow sector at the least
+_RUNS = 0.5  # of the time between stamps: beginnings that move on with them are a clock, and no offsets
 # Names of times with "_" left out: Ouster, Velodyne, Livox, Hesai, RoboSense, Autoware, Aeva and others.
 _TIMES = ("t", "time", "timestamp", "offsettime", "timeoffset", "pointtimeoffset", "pointtime", "reltime",
           "relativetime", "timerelative", "pointtimestamp", "timediff", "deltatime", "dt", "ts", "stamp",
@@ -191,7 +193,7 @@ def _time(names: Sequence[str], shown: Sequence[Sample], remarks: list[tuple[str
         if not moving:
             continue  # all points of a cloud at once, or a field that nobody filled
         fitting = [
-            (cost, c) for c in candidates if (cost := _cost(c, moving, period, 0 if unit else _SHORTEST_NS)) is not None
+            (cost, c) for c in candidates if (cost := _cost(c, moving, period, unit > 0)) is not None
         ]
         if fitting:
             tries = fitting
@@ -214,9 +216,10 @@ def _moves(values: Array) -> bool:
     return bool(len(finite)) and bool(finite.min() != finite.max())
 
 
-def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float, least_ns: int) -> float | None:
+def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float, unit_known: bool) -> float | None:
     """How far from usual the scans are under a reading; None where most of them cannot be."""
     costs: list[float] = []
+    begins: list[tuple[int, int]] = []  # stamp, first offset
     for stamp, found in samples:
         ends: dict[str, Array] = {}
         if candidate.fraction:
@@ -231,11 +234,22 @@ def _cost(candidate: PointTime, samples: Sequence[Sample], period_ns: float, lea
         first, last = int(offsets.min()), int(offsets.max())
         lasts = last - first
         longest = min(_MOST_NS, _TOO_LONG * period_ns) if period_ns else _MOST_NS
-        if not (least_ns < lasts <= longest and first >= -LONGEST_NS and last <= LONGEST_NS):
+        shortest = 0 if unit_known else max(_SHORTEST_NS, _TOO_SHORT * min(period_ns or _USUAL_NS, _USUAL_NS))
+        if not (shortest < lasts <= longest and first >= -LONGEST_NS and last <= LONGEST_NS):
             continue
+        begins.append((stamp, first))
         away = max(0, first, -last)  # between the stamp and the nearest point
         costs.append(abs(float(np.log10(lasts / (period_ns or _USUAL_NS)))) + away / _USUAL_NS)
-    return float(np.median(costs)) if len(costs) * 2 > len(samples) else None
+    if len(costs) * 2 <= len(samples) or (not candidate.absolute and _runs(begins)):
+        return None
+    return float(np.median(costs))
+
+
+def _runs(begins: Sequence[tuple[int, int]]) -> bool:
+    """Whether first offsets grow with their stamps, as a clock does that began with the recording."""
+    ordered = sorted(begins)
+    shares = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(ordered) if b[0] > a[0]]
+    return bool(shares) and abs(float(np.median(shares)) - 1.0) < _RUNS
 
 
 def _light(shown: Sequence[Sample], remarks: list[tuple[str, str]]) -> tuple[str, float]:
