@@ -190,6 +190,11 @@ KINDS: dict[str, FindingKind] = {
     ),
     "clipped-sound": FindingKind("warning", "Sound is at full scale for a long time.", "Turn the gain down."),
     "silent-sound": FindingKind("warning", "Sound is zero throughout.", "Is the microphone connected?"),
+    "mixed-frames": FindingKind(
+        "error",
+        "Messages of one topic name several frames; all are placed as the first.",
+        "Several sensors share the topic: give each its own before recording.",
+    ),
     "mixed-senders": FindingKind(
         "error",
         "Packets of several LiDARs come where one was named.",

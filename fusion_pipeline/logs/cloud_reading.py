@@ -105,6 +105,11 @@ class Clouds:
                 for name, detail in remarks:
                     self.findings.add(name, topic, detail)
 
+    def placed(self, topic: str, frames: Sequence[str]) -> None:
+        """Note where the first clouds of a topic name several frames."""
+        if len(set(frames)) > 1:
+            self.findings.add("mixed-frames", topic, frames_detail(frames))
+
     def reading(self, topic: str, stamp_ns: int, found: Mapping[str, Array]) -> CloudReading:
         """Of a cloud; one of a layout that was not among the first decides for those that follow."""
         key = topic, _layout(found)
@@ -117,6 +122,11 @@ class Clouds:
     def note(self, topic: str) -> Note:
         """Where what contradicts a reading of `topic` goes."""
         return lambda name, detail: self.findings.add(name, topic, detail)
+
+
+def frames_detail(frames: Sequence[str]) -> str:
+    """For a finding `mixed-frames`: the frames, each once."""
+    return f"its messages name {', '.join(frame or '(none)' for frame in dict.fromkeys(frames))}"
 
 
 def plain_name(written: str) -> str:
@@ -192,9 +202,7 @@ def _time(names: Sequence[str], shown: Sequence[Sample], remarks: list[tuple[str
         moving = [(stamp, found) for stamp, found in shown if _moves(found[name]) or candidates[0].fraction]
         if not moving:
             continue  # all points of a cloud at once, or a field that nobody filled
-        fitting = [
-            (cost, c) for c in candidates if (cost := _cost(c, moving, period, unit > 0)) is not None
-        ]
+        fitting = [(cost, c) for c in candidates if (cost := _cost(c, moving, period, unit > 0)) is not None]
         if fitting:
             tries = fitting
             break

@@ -68,6 +68,7 @@ class Calibration:
             matrix = self.matrix
             kind, bent = lens_kind(self.model, self.distortion)
         _require_matrix(matrix, self.topic)
+        _require_centre(matrix, self)
         lens = CameraModel(kind, self.width_px, self.height_px, matrix, bent)
         return lens, turn
 
@@ -131,6 +132,21 @@ def lens_kind(model: str, distortion: Sequence[float] | Doubles) -> tuple[str, D
     if fits is None:
         raise LensError("unknown-lens", f"model {model.strip()[:40]!r} with {len(bent)} coefficients")
     return known, bent[:fits]
+
+
+def _require_centre(matrix: Doubles, said: Calibration) -> None:
+    """A centre at the same small or large share of both sides belongs to pictures of another size.
+
+    Drivers that bin on the sensor give the matrix of the binned picture with the size of the sensor, or the reverse.
+    """
+    across, down = float(matrix[0, 2]) / said.width_px, float(matrix[1, 2]) / said.height_px
+    share = (across + down) / 2
+    if abs(across - down) < 0.05 and not 0.3 < share < 0.7:
+        raise LensError(
+            "lens-size",
+            f"the centre of K in {said.topic}, {matrix[0, 2]:.0f} x {matrix[1, 2]:.0f}, is one of pictures of about "
+            f"{2 * matrix[0, 2]:.0f} x {2 * matrix[1, 2]:.0f}, not of {said.width_px} x {said.height_px}",
+        )
 
 
 def _require_matrix(matrix: Doubles, topic: str) -> None:

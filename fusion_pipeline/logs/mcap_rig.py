@@ -88,7 +88,7 @@ def _add(channel: Channel, stored: list[Stored], heads: Heads) -> None:
 
 
 def _learn(channel: Channel, stored: list[Stored], ours: str, heads: Heads, clouds: Clouds) -> None:
-    samples = []
+    samples, frames = [], []
     for item in stored:
         try:
             message, data = parsed(channel.schema, item.data, channel.encoding)
@@ -96,10 +96,12 @@ def _learn(channel: Channel, stored: list[Stored], ours: str, heads: Heads, clou
                 look_at_sensor(channel.topic, channel.schema, message, data, heads)
             if channel.schema != POINTS or is_ours(message):
                 break
+            frames.append(str(message.frame_id))
             samples.append(cloud_of(message, data))
         except Exception as error:
             _check(error)
     clouds.learn(ours, samples)
+    clouds.placed(ours, frames)
 
 
 def _check(error: Exception) -> None:

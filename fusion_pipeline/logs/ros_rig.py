@@ -28,14 +28,16 @@ def look_at(kinds: Mapping[str, str], names: Mapping[str, str], first: First, he
     """
     for topic, ours in names.items():
         if kinds[topic] in CLOUDS:
-            samples = []
+            samples, frames = [], []
             for message in first(topic, LOOK_AT):
-                heads.frame_of.setdefault(topic, frame_of(message))
+                frames.append(frame_of(message))
+                heads.frame_of.setdefault(topic, frames[-1])
                 try:
                     samples.append(cloud_of(message))
                 except Exception:  # said where it is decoded
                     continue
             clouds.learn(ours, samples)
+            clouds.placed(ours, frames)
         elif kinds[topic] not in TFS:
             for message in first(topic, 1):
                 heads.frame_of[topic] = frame_of(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from fusion_pipeline.arrays import Array
 from fusion_pipeline.clock import MILLISECOND_NS, SECOND_NS
 from fusion_pipeline.findings import Finding, Findings
+from fusion_pipeline.logs.cloud_reading import frames_detail
 from fusion_pipeline.logs.content import Content, content_findings, content_of, place_findings
 from fusion_pipeline.logs.reader import Log, open_log
 from fusion_pipeline.messages import AudioChunk, CameraFrame, LidarScan, Message
@@ -21,6 +23,7 @@ from fusion_pipeline.stream_statistics import StreamSummary, summarise_stream
 PARTS = 160  # of a log's length, each with the greatest latency in it
 CUT_OFF = "cut off"  # a reason of readers, said once
 SENSORS = ("lidar", "camera", "audio", "ego")
+PLACED = ("lidar", "camera", "audio")  # have one place on the vehicle
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class _Seen:
     arrivals: array[int] = field(default_factory=lambda: array("q"))
     captures: array[int] = field(default_factory=lambda: array("q"))
     size: int = 0
+    frame: str = ""
+    others: Counter[str] = field(default_factory=Counter)  # frames that later messages name
 
 
 class LogSurvey:
@@ -88,8 +93,11 @@ class LogSurvey:
         entry = self._seen.get(message.header.source)
         if entry is None:
             entry = self._seen[message.header.source] = _Seen(type(message).__name__, content_of(message))
+            entry.frame = message.header.frame
         entry.arrivals.append(message.header.arrival_ns)
         entry.captures.append(message.header.capture_ns)
+        if message.header.frame != entry.frame:
+            entry.others[message.header.frame] += 1
         entry.size += _size(message)
         if entry.content is not None:
             entry.content.look(message)
@@ -104,6 +112,9 @@ class LogSurvey:
         seconds = (log.end_ns - log.start_ns) / SECOND_NS
         complete = bool(getattr(log, "complete", True))
         found = evaluate_log(log, streams, {name: entry.content for name, entry in seen.items()}, missing)
+        for name, entry in seen.items():
+            if entry.others and name.split("/", 1)[0] in PLACED and ("mixed-frames", name) not in found.known():
+                found.add("mixed-frames", name, frames_detail([entry.frame, *entry.others]))
         return Survey(log.path, seconds, topics, refused, complete, tuple(found))
 
 

@@ -69,7 +69,8 @@ def camera(count: int = 20, topic: str = "/cam/image_raw", ros: Ros = ROS, frame
            info: dict[str, Any] | None = None, **image: Any) -> list[Row]:  # fmt: skip
     """A camera with its CameraInfo beside it."""
     pictures = turns(lambda k, t: ros.image(frame, t, **image), count, late_ns, topic)
-    about = turns(lambda k, t: ros.info(frame, t, **(info or {})), count, late_ns, f"{topic.rsplit('/', 1)[0]}/camera_info")
+    beside = f"{topic.rsplit('/', 1)[0]}/camera_info"
+    about = turns(lambda k, t: ros.info(frame, t, **(info or {})), count, late_ns, beside)
     return [row for pair in zip(about, pictures, strict=True) for row in pair]
 
 
