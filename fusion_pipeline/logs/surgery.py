@@ -124,22 +124,37 @@ class Content:
 def cut(
     path: Path, out: Path, start_s: float, end_s: float, topics: Sequence[str] = (), advance: Advance = _quiet
 ) -> int:
-    """The part from `start_s` to `end_s` after the first message; with `topics`, of these alone. Raises LogError."""
+    """The part from `start_s` to `end_s` after the first message; with `topics`, of these alone.
+
+    Raises LogError, also where a topic is not in the log or the part holds no message.
+    """
     if not start_s < end_s:
         raise LogError(f"--start {start_s} is not before --end {end_s}; give a part that is longer than nothing")
     reader = raw_reader(path)
-    first = min((raw.log_ns for raw in reader), default=None)
-    if first is None:
+    spans: dict[str, tuple[int, int]] = {}  # of each topic the first and the last time
+    for raw in reader:
+        early, late = spans.get(raw.topic, (raw.log_ns, raw.log_ns))
+        spans[raw.topic] = min(early, raw.log_ns), max(late, raw.log_ns)
+    if not spans:
         raise LogError(f"{path} holds no message")
+    for topic in topics:
+        if not any(_within(name, topic) for name in spans):
+            raise LogError(f"{path} has no topic {topic!r}; it has {', '.join(sorted(spans))}")
+    first, last = min(early for early, _ in spans.values()), max(late for _, late in spans.values())
     low, high = first + round(start_s * SECOND_NS), first + min(round(end_s * SECOND_NS), 1 << 62)
+    if low > last:
+        raise LogError(f"--start {start_s} is after the last message of {path}, at {(last - first) / SECOND_NS:.1f} s")
     kept = (raw for raw in reader if low <= raw.log_ns < high and _of(raw, topics))
     return copied(reader, out, kept, advance)
 
 
 def _of(raw: Raw, topics: Sequence[str]) -> bool:
-    return (
-        not topics or raw.topic in topics or raw.topic == BESIDE or any(raw.topic.startswith(f"{t}/") for t in topics)
-    )
+    return not topics or raw.topic == BESIDE or any(_within(raw.topic, topic) for topic in topics)
+
+
+def _within(name: str, topic: str) -> bool:
+    """Whether a topic is the one asked for, or lies below it."""
+    return name == topic or name.startswith(f"{topic}/")
 
 
 def thinned(path: Path, out: Path, every: Mapping[str, int], advance: Advance = _quiet) -> int:

@@ -74,6 +74,7 @@ def _foxglove(folder: Path, model: str, bent: list[float]) -> Path:
 
 def pictures(folder: Path, make: Any, kind: str = "jpeg", count: int = 20, size: tuple[int, int] = (32, 24)) -> Path:
     """A camera alone, of compressed pictures `make(number)`."""
+
     def message(k: int, t: int) -> Any:
         return ROS.types["sensor_msgs/msg/CompressedImage"](
             header=ROS.header("cam", t), format=kind, data=np.frombuffer(make(k), np.uint8))  # fmt: skip
@@ -106,6 +107,7 @@ def _bgr(frame: Any) -> Any:
 
 def raw(folder: Path, encoding: str, data: Any, step: int, big: int = 0) -> Path:
     """Raw pictures of 32 x 24, beside a LiDAR."""
+
     def message(k: int, t: int) -> Any:
         made = ROS.image("cam", t)
         made.encoding, made.step, made.is_bigendian = encoding, step, big
@@ -166,7 +168,7 @@ SITUATIONS = [
                 make=lambda f, model=model, bent=bent: _foxglove(f, model, bent))
       for model, bent, code, has in (
           ("kannala_brandt", [0.1, 0.01, 0.0, 0.0], 0, ()), ("mei", [0.1] * 5, 3, ("unknown-lens",)))),
-    Situation("a CameraInfo of zeros, as of a camera that was never calibrated", "camera1394#36", LENS, "an error",
+    Situation("a CameraInfo of zeros, as of a camera that was never calibrated", "own", LENS, "an error",
               code=3, has=("no-lens",), make=lambda f: lens(f, k=(0.0,) * 9)),
     Situation("binning 2 of the full sensor", "jsk_recognition#2713", CHANGE, "K is scaled", right=is_k(30, 30, 16, 12),
               make=lambda f: lens(f, size=FULL, k=(60, 0, 32, 0, 60, 24, 0, 0, 1), binning=2)),
@@ -174,7 +176,8 @@ SITUATIONS = [
               make=lambda f: lens(f, size=FULL, k=(30, 0, 32, 0, 30, 24, 0, 0, 1), roi=(16, 12, 32, 24))),
     Situation("a region and binning of it", "vision_opencv#378", CHANGE, "both, in that order",
               right=is_k(30, 30, 16, 12),
-              make=lambda f: lens(f, size=(128, 96), k=(60, 0, 64, 0, 60, 48, 0, 0, 1), roi=(32, 24, 64, 48), binning=2)),
+              make=lambda f: lens(f, size=(128, 96), k=(60, 0, 64, 0, 60, 48, 0, 0, 1),
+                                  roi=(32, 24, 64, 48), binning=2)),
     Situation("the matrix of binned pictures with the size of the full sensor", "avt_vimba_camera#82", CHANGE,
               "an error", code=3, has=("lens-size",),
               make=lambda f: lens(f, size=(128, 96), k=(30, 0, 16, 0, 30, 12, 0, 0, 1), binning=4)),
@@ -182,12 +185,12 @@ SITUATIONS = [
               make=lambda f: lens(f, size=(32, 24), roi=(16, 12, 32, 24))),
     Situation("pictures of half the size of their CameraInfo", "pylon-ros-camera#143", CHANGE, "an error", code=3,
               has=("lens-size",), make=lambda f: lens(f, size=FULL, k=(60, 0, 32, 0, 60, 24, 0, 0, 1))),
-    Situation("pictures change their size in the middle", "image_pipeline#736", CHANGE, "an error", code=3,
+    Situation("pictures change their size in the middle", "own", CHANGE, "an error", code=3,
               has=("lens-size",), make=_sizes),
-    Situation("rectified pictures with P", "image_pipeline#120", CHANGE, "P, without distortion",
+    Situation("rectified pictures with P", "own", CHANGE, "P, without distortion",
               make=lambda f: lens(f, topic="/cam/image_rect", bent=(0.3, 0.1, 0, 0, 0),
                                   p=(25, 0, 15, 0, 0, 25, 11, 0, 0, 0, 1, 0)), right=is_k(25, 25, 15, 11)),
-    Situation("rectified pictures with P of zeros", "image_pipeline#55", CHANGE, "an error", code=3, has=("no-lens",),
+    Situation("rectified pictures with P of zeros", "own", CHANGE, "an error", code=3, has=("no-lens",),
               make=lambda f: lens(f, topic="/cam/image_rect", bent=(0.3, 0.1, 0, 0, 0))),
     Situation("raw pictures in rgb8", "own", CHANGE, "colours are right", right=colour,
               make=lambda f: raw(f, "rgb8", HALVES[..., ::-1], 96)),
@@ -199,20 +202,21 @@ SITUATIONS = [
               make=lambda f: raw(f, "mono16", _sixteen("<"), 64)),
     Situation("an encoding that nobody knows", "own", LENS, "refused and counted", code=3, has=("refused",),
               make=lambda f: raw(f, "yuv499", HALVES, 96)),
-    Situation("depth pictures of 16UC1", "realsense-ros#2913", LENS, "no camera; named", has=("unread-topic",),
+    Situation("depth pictures of 16UC1", "own", LENS, "no camera; named", has=("unread-topic",),
               make=lambda f: mcap(f / "x.mcap", drive(*camera(
                   topic="/depth/image_rect_raw", encoding="16UC1", byte=2))), counts={"lidar/points": 20,
                                                                                      "camera/cam_image_raw": 20}),
-    Situation("JPEG in grey", "libjpeg-turbo#163", RULES, "read",
-              make=lambda f: pictures(f, lambda k: encoded(".jpg", HALVES[..., 0])), right=lambda o: len(o.frames) == 20),
+    Situation("JPEG in grey", "own", RULES, "read",
+              make=lambda f: pictures(f, lambda k: encoded(".jpg", HALVES[..., 0])),
+              right=lambda o: len(o.frames) == 20),
     Situation("JPEG with bytes behind its end", "libjpeg-turbo#163", RULES, "read", right=colour,
               make=lambda f: pictures(f, lambda k: encoded(".jpg", HALVES) + b"metadata" * 9)),
-    Situation("JPEG with the EXIF orientation 3", "libjpeg-turbo#163", RULES, "its stored pixels", right=colour,
+    Situation("JPEG with the EXIF orientation 3", "own", RULES, "its stored pixels", right=colour,
               make=lambda f: pictures(f, lambda k: _exif(encoded(".jpg", HALVES), 3))),
-    Situation("JPEG that was cut off half way", "libjpeg-turbo#163", ENDS, "refused and counted", code=3,
+    Situation("JPEG that was cut off half way", "own", ENDS, "refused and counted", code=3,
               has=("refused",), make=lambda f: pictures(
                   f, lambda k: _cut(encoded(".jpg", NOISE), 0.5 if k == 4 else 1), size=(320, 240))),
-    Situation("PNG that was cut off", "libjpeg-turbo#163", ENDS, "refused and counted", code=3, has=("refused",),
+    Situation("PNG that was cut off", "own", ENDS, "refused and counted", code=3, has=("refused",),
               make=lambda f: pictures(f, lambda k: _cut(encoded(".png", NOISE), 0.5 if k == 4 else 1), "png", 20,
                                       (320, 240))),
     Situation("PNG of 16 bits", "image_pipeline#55", CHANGE, "read as 8", right=_grey_ramp,

@@ -19,6 +19,7 @@ RAMP = np.linspace(0.02, 0.98, POINTS)
 
 def bright(folder: Path, name: str, kind: str, full: float, change: Any = lambda k, light: light, **more: Any) -> Path:
     """Clouds whose light is RAMP of `full`, changed by `change(number, light)`."""
+
     def cloud(k: int, t: int) -> Any:
         return ROS.cloud({name: np.asarray(change(k, RAMP * full)).astype(kind), **more}, t)
 
@@ -48,12 +49,14 @@ def _two_frames(folder: Path) -> Path:
 
 def _two_types(folder: Path, world: str) -> Path:
     ros = Ros(world)
+
     def image(k: int, t: int) -> Any:
         return ros.image("cam", t)
 
     rows = ordered([*lidar(20, "/front", ros), *turns(image, 20, topic="/front")])
-    return (bag if world == "ros1" else mcap)(folder / "x.bag", rows) if world == "ros1" else mcap(
-        folder / "x.mcap", rows)
+    return (
+        (bag if world == "ros1" else mcap)(folder / "x.bag", rows) if world == "ros1" else mcap(folder / "x.mcap", rows)
+    )
 
 
 def _change_of_layout(folder: Path) -> Path:
@@ -67,6 +70,7 @@ def _change_of_layout(folder: Path) -> Path:
 def _livox(folder: Path, world: str) -> Path:
     ros = Ros(world)
     kind = ros.types["livox_ros_driver2/msg/CustomPoint"]
+
     def message(k: int, t: int) -> Any:
         points = [kind(offset_time=500_000 * n, x=float(5 + n), y=0.0, z=0.0, reflectivity=n, tag=0x10, line=n % 4)
                   for n in range(150)]  # fmt: skip
@@ -80,6 +84,7 @@ def _livox(folder: Path, world: str) -> Path:
 
 def _scan2d(folder: Path) -> Path:
     kind = ROS.types["sensor_msgs/msg/LaserScan"]
+
     def message(k: int, t: int) -> Any:
         return kind(header=ROS.header("laser", t), angle_min=0.0, angle_max=1.0, angle_increment=0.1,
                     time_increment=0.0, scan_time=0.1, range_min=0.1, range_max=30.0,
@@ -152,9 +157,9 @@ SITUATIONS = [
               make=lambda f: bright(f, "intensity", "f4", 255, lambda k, light: light if k > 5 else light / 400)),
     Situation("signal in decibels below zero", "own", SCALE, "named as without intensity", has=("no-intensity",),
               make=lambda f: bright(f, "intensity", "f4", -90)),
-    Situation("no field of intensity", "rs_driver#65", SCALE, "named", has=("no-intensity",),
+    Situation("no field of intensity", "own", SCALE, "named", has=("no-intensity",),
               make=lambda f: _cloud(f, _renamed({"intensity": "spare"}))),
-    Situation("intensity that is written Intensity", "rslidar_sdk#50", FIELDS, "read", **READ,
+    Situation("intensity that is written Intensity", "own", FIELDS, "read", **READ,
               make=lambda f: _cloud(f, _renamed({"intensity": "Intensity"}))),
     Situation("coordinates that are written X, Y, Z", "own", FIELDS, "read", **READ,
               make=lambda f: _cloud(f, _renamed({"x": "X", "y": "Y", "z": "Z"}))),
@@ -168,12 +173,12 @@ SITUATIONS = [
     Situation("a cloud that is shorter than it says", "own", "a value from outside used before it is checked",
               "left out and counted", code=3, has=("refused",), counts={"lidar/points": 19},
               make=lambda f: _cloud(f, _lies)),
-    Situation("points at zero for beams without an echo", "ouster-ros#408", "missing knowledge replaced by a default",
+    Situation("points at zero for beams without an echo", "own", "missing knowledge replaced by a default",
               "left out", make=lambda f: _cloud(f, _zero_points),
               right=lambda o: all(len(s.xyz_m) == POINTS // 2 for s in o.scans)),
-    Situation("the layout changes in the middle of a recording", "rosbag2#1159", SCALE, "each by its own layout",
+    Situation("the layout changes in the middle of a recording", "own", SCALE, "each by its own layout",
               **READ, make=_change_of_layout),
-    Situation("two LiDARs of two frames in one topic", "rslidar_sdk#50", KEY, "an error", code=3,
+    Situation("two LiDARs of two frames in one topic", "own", KEY, "an error", code=3,
               has=("mixed-frames",), make=_two_frames),
     Situation("clouds and pictures in one topic, .bag", "marv-robotics#21", KEY, "each by its own type",
               make=lambda f: _two_types(f, "ros1"), code=3, right=lambda o: (len(o.scans), len(o.frames)) == (20, 20)),
@@ -183,6 +188,6 @@ SITUATIONS = [
               right=lambda o: len(o.scans) == 12 and abs(o.scans[0].duration_ns - 74_500_000) < 1000),
     Situation("Livox CustomMsg in MCAP", "livox_ros_driver#104", UNREAD, "read", make=lambda f: _livox(f, "ros2"),
               right=lambda o: len(o.scans) == 12 and abs(o.scans[0].duration_ns - 74_500_000) < 1000),
-    Situation("a 2D scanner's LaserScan beside the others", "livox_ros_driver#104", UNREAD, "named",
+    Situation("a 2D scanner's LaserScan beside the others", "own", UNREAD, "named",
               has=("unread-sensor",), make=_scan2d, counts={"lidar/points": 20, "camera/cam_image_raw": 20}),
 ]  # fmt: skip

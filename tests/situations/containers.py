@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import lz4.frame
+import numpy as np
 import zstandard
 from mcap.writer import CompressionType, Writer
-from recordings import MS, PERIOD, ROS, START, bag, drive, lidar, mcap, ordered, turns
+from recordings import PERIOD, ROS, bag, drive, lidar, mcap, ordered, turns
 from ros_samples import Ros
 from situation import Outcome, Situation, evaluated, verb
 from test_bag_containers import db3, metadata
+from test_rosbag import STAMP
 
 BESIDE = "part of the recording lies beside the file"
 DAMAGE = "what a library does not know is told as damage of the user's file"
@@ -43,7 +45,7 @@ def _journal(folder: Path, mode: str) -> Path:
     base.execute("PRAGMA wal_autocheckpoint=0")
     for k, _, message in rows(5, 20):
         data = bytes(ROS.store.serialize_cdr(message, message.__msgtype__))
-        base.execute("INSERT INTO messages VALUES (NULL, 1, ?, ?)", (START + k * PERIOD, data))
+        base.execute("INSERT INTO messages VALUES (NULL, 1, ?, ?)", (STAMP + k * PERIOD, data))
     base.commit()
     for name in alive.iterdir():
         shutil.copy(name, folder / name.name)
@@ -148,7 +150,6 @@ def _messages_packed(folder: Path) -> Path:
 def _unknown_topics(folder: Path) -> Path:
     kind = ROS.types["sensor_msgs/msg/NavSatFix"]
     status, more = ROS.types["sensor_msgs/msg/NavSatStatus"], {"position_covariance_type": 0}
-    import numpy as np
 
     def fix(k: int, t: int) -> Any:
         return kind(header=ROS.header("gps", t), status=status(status=0, service=1), latitude=48.0, longitude=11.0,
@@ -183,9 +184,9 @@ SITUATIONS = [
     *(Situation(f"a folder of three .{form}" + ("" if stated else " without metadata.yaml"), "kiss-icp#314", SPLIT,
                 "one log", counts=TWENTY, make=lambda f, form=form, stated=stated: _parts(f, form, stated=stated))
       for form, stated in (("db3", True), ("db3", False), ("mcap", False), ("bag", False))),
-    Situation("two recordings of different days in one folder", "kiss-icp#314", SPLIT, "named, not mixed unsaid",
+    Situation("two recordings of different days in one folder", "own", SPLIT, "named, not mixed unsaid",
               code=3, make=_two_recordings),
-    *(Situation(f"a .{form}.{how}", "rosbag2#2445", PRESSED, "all messages", counts=TWENTY,
+    *(Situation(f"a .{form}.{how}", "own", PRESSED, "all messages", counts=TWENTY,
                 make=lambda f, form=form, how=how: _pressed(f, form, how))
       for form, how in (("db3", "zstd"), ("bag", "gz"), ("mcap", "lz4"), ("mcap", "xz"), ("bag", "bz2"))),
     Situation("messages compressed one by one in a .db3", "rosbag2#2445", PRESSED, "all messages", counts=TWENTY,
@@ -204,15 +205,14 @@ SITUATIONS = [
               has=("truncated",), make=lambda f: _cut(bare(f, chunk_size=1000), 0.6)),
     Situation("an MCAP without its end, recovered", "mcap#697", OPTIONAL, "whole", make=_recovered,
               right=lambda o: 10 <= len(o.scans) < 20),
-    Situation("one wrong byte in an MCAP's chunk", "mcap#1220", "a value from outside used before it is checked",
+    Situation("one wrong byte in an MCAP's chunk", "own", "a value from outside used before it is checked",
               "an error, the rest is read", code=3, make=lambda f: _flipped(bare(f, chunk_size=1000)),
               right=lambda o: 15 <= len(o.scans) < 20),
     Situation("an MCAP of black pictures of 1.2 MB", "own", LIMIT, "read", make=_black,
               counts={"camera/cam_image_raw": 20}, has=("black-picture",)),
-    Situation("a receiver's fixes beside the sensors", "livox_ros_driver#104", UNREAD, "named as not read",
+    Situation("a receiver's fixes beside the sensors", "own", UNREAD, "named as not read",
               make=_unknown_topics, right=lambda o: any("gps/fix" in f.topic + f.detail for f in o.findings)),
-    Situation("a bag of texts alone", "livox_ros_driver#104", UNREAD, "an error", code=2, make=_only),
+    Situation("a bag of texts alone", "own", UNREAD, "an error", code=2, make=_only),
     Situation("a .bag under the name .mcap", "own", "two rules for one question", "refused or read by its content",
               make=lambda f: shutil.copy(bag(f / "x.bag", lidar(ros=ONE)), f / "y.mcap"), code=2),
 ]  # fmt: skip
-USED = MS

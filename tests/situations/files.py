@@ -31,7 +31,8 @@ def sound(folder: Path, name: str, change: Any = lambda data: data, tone: Any = 
     (folder / name).write_bytes(change((folder / name).read_bytes()))
     (folder / "rig.toml").write_text(RIG % ", ".join(["[0.0, 0.0, 0.0]"] * microphones))
     (folder / "x.toml").write_text(
-        f'rig = "rig.toml"\n[audio.roof]\nsound = "{name}"\nstart_ns = 1700000000000000000\n')
+        f'rig = "rig.toml"\n[audio.roof]\nsound = "{name}"\nstart_ns = 1700000000000000000\n'
+    )
     return folder / "x.toml"
 
 
@@ -144,7 +145,7 @@ def _stamped(folder: Path, lines: list[str], files: int) -> Path:
     return folder / "x.toml"
 
 
-LINES = [f"{1_700_000_000 + k / 10:.1f}" for k in range(20)]
+LINES = [f"{1_700_000_000_000_000_000 + k * 100_000_000}" for k in range(20)]
 
 
 def numbered(found: Outcome) -> bool:
@@ -154,40 +155,42 @@ def numbered(found: Outcome) -> bool:
 
 
 SITUATIONS = [
-    *(Situation(f"WAV of {subtype}", "python-soundfile#241", SAMPLES, "as loud as it was written",
+    *(Situation(f"WAV of {subtype}", source, SAMPLES, "as loud as it was written",
                 make=lambda f, subtype=subtype: sound(f, "a.wav", subtype=subtype), right=as_loud(within))
-      for subtype, within in (("PCM_U8", 0.01), ("PCM_24", 2e-4), ("PCM_32", 2e-4), ("FLOAT", 2e-4), ("DOUBLE", 2e-4),
-                              ("ULAW", 0.02), ("ALAW", 0.02))),
+      for subtype, source, within in (
+          ("PCM_U8", "audio.cpp#319", 0.01), ("PCM_24", "scipy#6852", 2e-4), ("PCM_32", "AudioFile#29", 2e-4),
+          ("FLOAT", "python-soundfile#241", 2e-4), ("DOUBLE", "audio.cpp#319", 2e-4), ("ULAW", "audio.cpp#319", 0.02),
+          ("ALAW", "audio.cpp#319", 0.02))),
     Situation("WAV in the extensible form", "wavefile#11", SAMPLES, "read", right=as_loud(),
               make=lambda f: sound(f, "a.wav", format="WAVEX", subtype="PCM_24")),
-    Situation("float WAV beyond full scale", "python-soundfile#241", SAMPLES, "clipped, and a warning",
+    Situation("float WAV beyond full scale", "own", SAMPLES, "clipped, and a warning",
               has=("clipped-sound",), make=lambda f: sound(f, "a.wav", tone=TONE * 8, subtype="FLOAT")),
-    Situation("FLAC of 24 bits", "python-soundfile#241", SAMPLES, "read", right=as_loud(),
+    Situation("FLAC of 24 bits", "own", SAMPLES, "read", right=as_loud(),
               make=lambda f: sound(f, "a.flac", subtype="PCM_24")),
-    Situation("WAV that was written to a pipe", "wavefile#37", FORM, "whole", right=as_loud(),
+    Situation("WAV that was written to a pipe", "own", FORM, "whole", right=as_loud(),
               make=lambda f: sound(f, "a.wav", _sizes(0xFFFFFFFF, 0xFFFFFFFF), subtype="PCM_16")),
-    Situation("WAV longer than its header says", "wavefile#37", FORM, "read whole, and a warning", right=as_loud(),
+    Situation("WAV longer than its header says", "own", FORM, "read whole, and a warning", right=as_loud(),
               has=("longer-than-header",), make=lambda f: sound(f, "a.wav", _sizes(8036, 8000), subtype="PCM_16")),
-    Situation("WAV shorter than its header says", "wavefile#37", FORM, "an error", code=3,
+    Situation("WAV shorter than its header says", "own", FORM, "an error", code=3,
               make=lambda f: sound(f, "a.wav", _sizes(640_036, 640_000), subtype="PCM_16")),
-    Situation("WAV with ffmpeg's chunk before the samples", "wavefile#37", FORM, "read", right=as_loud(),
+    Situation("WAV with ffmpeg's chunk before the samples", "own", FORM, "read", right=as_loud(),
               make=lambda f: sound(f, "a.wav", _listed, subtype="PCM_16")),
-    Situation("RF64", "wavefile#11", FORM, "read", right=as_loud(),
+    Situation("RF64", "own", FORM, "read", right=as_loud(),
               make=lambda f: sound(f, "a.wav", format="RF64", subtype="PCM_16")),
     Situation("a microphone that is not connected", "own", "success that made nothing", "a warning",
               has=("silent-sound",), make=lambda f: sound(f, "a.wav", tone=TONE * (1, 0), subtype="PCM_16")),
     Situation("two channels, four microphones in the rig", "own", "what is not known is guessed", "an error", code=3,
               has=("microphone-count",), make=lambda f: sound(f, "a.wav", microphones=4, subtype="PCM_16")),
-    Situation("a capture with nanoseconds", "ouster-sdk#265", EMPTY, "read", right=whole,
+    Situation("a capture with nanoseconds", "own", EMPTY, "read", right=whole,
               make=lambda f: capture(f, _nanoseconds)),
-    Situation("a capture with the high byte first", "ouster-sdk#265", EMPTY, "read", right=whole,
+    Situation("a capture with the high byte first", "own", EMPTY, "read", right=whole,
               make=lambda f: capture(f, _big)),
     Situation("a capture as pcapng", "Pcap.Net#53", EMPTY, "read", right=whole, make=lambda f: capture(f, _ng)),
     Situation("a capture of `-i any`, Linux cooked", "ouster-sdk#265", EMPTY, "read", right=whole,
               make=lambda f: capture(f, _linked(113, lambda ip: bytes(14) + b"\x08\x00" + ip))),
     Situation("a capture of raw IP", "ouster-sdk#265", EMPTY, "read", right=whole,
               make=lambda f: capture(f, _linked(101, lambda ip: ip))),
-    Situation("a capture with VLAN tags", "ouster-sdk#265", EMPTY, "read", right=whole,
+    Situation("a capture with VLAN tags", "own", EMPTY, "read", right=whole,
               make=lambda f: capture(f, _linked(1, lambda ip: bytes(12) + b"\x81\x00\x00\x05\x08\x00" + ip))),
     Situation("a capture of radio frames", "ouster-sdk#265", EMPTY, "refused by its link type", code=2,
               make=lambda f: capture(f, _linked(105, lambda ip: ip))),
@@ -198,13 +201,14 @@ SITUATIONS = [
     Situation("two VLP-16 in one capture, one named by its port", "ouster-sdk#634", APART, "that one",
               make=lambda f: _two(f, "port = 2369"), lacks=("mixed-senders",),
               right=lambda o: all(np.allclose(np.linalg.norm(s.xyz_m, axis=1), 5, atol=0.2) for s in o.scans)),
-    Situation("stamps of pictures with a blank line", "kitti2bag#4", JOIN, "line n is of picture n", right=numbered,
-              code=3, make=lambda f: _stamped(f, ["" if k == 7 else line for k, line in enumerate(LINES)], 20)),
-    Situation("fewer stamps than pictures", "kitti2bag#4", JOIN, "refused or named", code=3, right=numbered,
+    Situation("stamps of pictures with a blank line", "kitti2bag#4", JOIN, "line n is of picture n; a warning",
+              right=numbered, has=("irregular-rate",),
+              make=lambda f: _stamped(f, ["" if k == 7 else line for k, line in enumerate(LINES)], 20)),
+    Situation("fewer stamps than pictures", "own", JOIN, "refused", code=2,
               make=lambda f: _stamped(f, LINES[:15], 20)),
-    Situation("more stamps than pictures", "kitti2bag#4", JOIN, "refused or named", code=3, right=numbered,
+    Situation("more stamps than pictures", "own", JOIN, "refused", code=2,
               make=lambda f: _stamped(f, LINES, 15)),
-    Situation("stamps in nanoseconds where seconds were meant", "own", "unit or clock guessed from the size of a number",
-              "read as they are written", right=numbered,
-              make=lambda f: _stamped(f, [f"{round(float(line) * 10)}00000000" for line in LINES], 20)),
+    Situation("stamps in seconds where nanoseconds are asked for", "own",
+              "unit or clock guessed from the size of a number", "refused", code=2,
+              make=lambda f: _stamped(f, [str(int(line) / 1e9) for line in LINES], 20)),
 ]  # fmt: skip

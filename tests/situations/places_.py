@@ -22,6 +22,7 @@ def both(folder: Path, *rows: Any, lidar_frame: str = "lidar", camera_frame: str
 
 def at(x: float, y: float, z: float) -> Any:
     """Whether the LiDAR is there."""
+
     def right(found: Outcome) -> bool:
         assert found.rig is not None
         (mount,) = found.rig.lidars.values()
@@ -31,8 +32,11 @@ def at(x: float, y: float, z: float) -> Any:
 
 
 def _moving(folder: Path) -> Path:
-    rows = [row for k in range(20) for row in places(
-        ("base_link", "lidar", (0.0, 0.0, 1.0 + 0.05 * k)), topic="/tf", at=START + k * PERIOD)]
+    rows = [
+        row
+        for k in range(20)
+        for row in places(("base_link", "lidar", (0.0, 0.0, 1.0 + 0.05 * k)), topic="/tf", at=START + k * PERIOD)
+    ]
     return both(folder, *places(LENS), *rows)
 
 
@@ -53,6 +57,7 @@ def named(folder: Path, *topics: str) -> Path:
 
 def apart(count: int) -> Any:
     """As many topics of LiDARs, each at a place of its own."""
+
     def right(found: Outcome) -> bool:
         assert found.rig is not None
         places_ = {float(m.vehicle_from_sensor.translation_m[0]) for m in found.rig.lidars.values()}
@@ -100,12 +105,12 @@ def _pictures_late(folder: Path) -> Path:
 SITUATIONS = [
     Situation("no transforms at all", "ros_comm#706", DEFAULT, "an error", code=3, has=("no-transform",),
               make=lambda f: both(f)),
-    Situation("a transform of the camera only", "rosbag2#1049", DEFAULT, "an error", code=3, has=("no-transform",),
+    Situation("a transform of the camera only", "own", DEFAULT, "an error", code=3, has=("no-transform",),
               make=lambda f: both(f, *places(LENS))),
-    Situation("static transforms that come late", "ros_comm#805", DEFAULT, "found", make=_late_static,
+    Situation("static transforms that come late", "own", DEFAULT, "found", make=_late_static,
               right=at(0, 0, 1.8)),
     Situation("a CameraInfo that comes once, at the end", "own", DEFAULT, "found", make=_pictures_late),
-    Situation("frames with a prefix of the robot", "geometry2#412", DEFAULT, "found", right=at(0, 0, 1.8),
+    Situation("frames with a prefix of the robot", "own", DEFAULT, "found", right=at(0, 0, 1.8),
               make=lambda f: both(f, *places(*((f"robot_1/{a}", f"robot_1/{b}", c) for a, b, c in (MOUNT, LENS))),
                                   lidar_frame="robot_1/lidar", camera_frame="robot_1/cam")),
     Situation("frames with a leading slash in one place", "own", DEFAULT, "found", right=at(0, 0, 1.8),
@@ -114,7 +119,7 @@ SITUATIONS = [
               has=("no-transform",), make=lambda f: both(f, *places(MOUNT, ("mast", "cam", (0, 0, 1))))),
     Situation("transforms in a circle", "own", DEFAULT, "an end, and places as far as they are clear",
               make=lambda f: both(f, *places(MOUNT, LENS, ("lidar", "base_link", (0, 0, -1.8)))), right=at(0, 0, 1.8)),
-    Situation("two parents of one frame that contradict", "geometry2#412", DEFAULT, "an error", code=3,
+    Situation("two parents of one frame that contradict", "own", DEFAULT, "an error", code=3,
               make=lambda f: both(f, *places(MOUNT, LENS, ("cam", "lidar", (5, 5, 5))))),
     Situation("a rotation that is no unit quaternion", "own", "what is not finite is believed", "an error", code=3,
               has=("no-transform",), make=lambda f: _rotated(f, (0, 0, 0, 0))),
@@ -123,7 +128,7 @@ SITUATIONS = [
     Situation("a translation that is not finite", "own", "what is not finite is believed", "an error", code=3,
               has=("no-transform",), make=lambda f: both(f, *places(("base_link", "lidar", (np.nan, 0, 0)), LENS))),
     Situation("a LiDAR on a lift", "own", DEFAULT, "an error", code=3, has=("moving-mount",), make=_moving),
-    Situation("map, odom and base_link that move", "rosbag2#1049", DEFAULT, "no mount moves", make=_driving,
+    Situation("map, odom and base_link that move", "own", DEFAULT, "no mount moves", make=_driving,
               lacks=("moving-mount",), right=at(0, 0, 1.8)),
     Situation("mounts that are sent again and again on /tf", "robot_state_publisher#47", DEFAULT, "found",
               right=at(0, 0, 1.8), make=lambda f: both(f, *(row for k in range(20) for row in places(

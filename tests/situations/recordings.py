@@ -89,3 +89,8 @@ def drive(*more: Row, count: int = 20) -> list[Row]:
 def ordered(rows: Iterable[Row]) -> list[Row]:
     """By arrival."""
     return sorted(rows, key=lambda row: row[0])
+
+
+def odometry(count: int = 20, ros: Ros = ROS) -> list[Row]:
+    """A vehicle that drives ahead."""
+    return turns(lambda k, t: ros.odometry(t, (0.1 * k, 0.0, 0.0)), count, topic="/odom")
