@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT / "tests" / name) for name in ("logs", "sensors")]  # whose samples others use, too
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,8 @@ OWNERS = {name.partition("/")[2]: name for name in REPOSITORIES.split()}
 HEAD = """# Situations
 
 What people bring, and what `fusion log check` (or the verb named) makes of it. Every row is a test,
-`tests/situations`, that makes its own input; this page is made of the same table: `PYTHONPATH=tests/logs:tests/sensors python tests/situations/page.py`.
+`tests/situations`, that makes its own input; this page is made of the same
+table: `PYTHONPATH=tests/logs:tests/sensors python tests/situations/page.py`.
 The source is the public report after which a situation was made, or "own". Exit code 0: read as it should be, with a
 warning where one is named; 3: an error is found, under the names given, which [findings](findings.md) explain; 2:
 refused in a line.
