@@ -20,12 +20,12 @@ from fusion_pipeline.arrays import Doubles
 from fusion_pipeline.clock import LAST_NS, SECOND_NS
 from fusion_pipeline.sensors.retry import SetupError
 
-PACKET_BYTES, HEAD_BYTES, BLOCKS, COLUMNS = 1248, 42, 12, 32
+PACKET_BYTES, HEAD_BYTES, BLOCK_BYTES, BLOCKS, COLUMNS = 1248, 42, 100, 12, 32
 POINTS = np.dtype([("flag", "S2"), ("azimuth", ">u2"), ("points", [("distance", ">u2"), ("intensity", "u1")], COLUMNS)])
 TURN = 36000  # hundredths of a degree
 INFO_START = bytes.fromhex("a5ff005a11115555")  # of a DIFOP packet
 OLD_START, NEW_START = bytes.fromhex("55aa050a5aa550a0"), bytes.fromhex("55aa055a")  # of an MSOP packet
-BLOCK_FLAG, TAIL = b"\xff\xee", b"\x00\xff"
+TAIL = b"\x00\xff"
 ELEVATIONS_AT, AZIMUTHS_AT, RS16_ELEVATIONS_AT = 468, 564, 1165
 CENTIMETRES = (b"\x55\xaa\x5a", b"\xe9\x01\x00")  # top board firmware of before 2018: another unit, other corrections
 
@@ -153,16 +153,22 @@ def packet_fault(data: bytes, name: str) -> str:
     mark = (data[30], 0) if model.old else (data[31], data[32])
     if mark in _NAMED and mark not in model.marks:
         return f"not from a {name}"
-    blocks = np.frombuffer(data, POINTS, BLOCKS, HEAD_BYTES)
     if (
         data[-2:] != TAIL
-        or (blocks["flag"] != BLOCK_FLAG).any()
-        or blocks["azimuth"].max() >= TURN
+        or data[HEAD_BYTES:-6:BLOCK_BYTES] != b"\xff" * BLOCKS
+        or data[HEAD_BYTES + 1 : -6 : BLOCK_BYTES] != b"\xee" * BLOCKS
+        or max(azimuths_of(data)) >= TURN
         or device_ns(data) is None
         or not (model.old or data[17] in (0, 1))
     ):
         return "damaged packet"
     return ""
+
+
+def azimuths_of(data: bytes) -> list[int]:
+    """Of the blocks, in hundredths of a degree."""
+    high, low = data[HEAD_BYTES + 2 : -6 : BLOCK_BYTES], data[HEAD_BYTES + 3 : -6 : BLOCK_BYTES]
+    return [256 * one + other for one, other in zip(high, low, strict=True)]
 
 
 def unit_m(data: bytes, name: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +32,7 @@ class Turn:
 
     _last: Packet | None
     _held: Packet | None  # of 16 lasers the first, until the second shows how many returns they bear
-    _parts: list[tuple[Any, Any, Any, int, float]]  # blocks, when each began, hundredths a ns, returns, metres
+    _parts: list[tuple[Any, list[int], float, int, float]]  # blocks, when each began, hundredths a ns, returns, metres
 
     def __init__(self, config: RoboSenseConfig, angles: Doubles | None, counts: Counter[str], wait_ns: int) -> None:
         self.angles = angles  # (lasers, 2) elevation and azimuth in degrees; None: nominal
@@ -43,6 +45,7 @@ class Turn:
         single = np.concatenate([once, once + self._model.period_us * 1e3]) if lasers == 16 else once
         both = np.stack([single, np.tile(once, COLUMNS // lasers)])
         self._offsets_ns = np.rint(both).astype(np.int64)  # by columns, of one and two returns
+        self._last_ns = [int(offsets.max()) for offsets in self._offsets_ns]
         self._clock = DeviceClock()
         self._restart()
 
@@ -76,7 +79,7 @@ class Turn:
     def _restart(self) -> None:
         self._clock.forget()
         self._last = self._held = None
-        self._turned, self._begin_ns, self._arrival_ns = 0.0, 0, 0
+        self._turned, self._begin_ns, self._arrival_ns = 0, 0, 0
         self._azimuth: int | None = None  # of the last block, in hundredths of a degree
         self._returns = self._next_ns = 0  # unknown
         self._parts = []
@@ -93,8 +96,7 @@ class Turn:
 
     def _points(self, packet: Packet) -> Iterator[LidarScan]:
         device_ns = form.device_ns(packet.data) or 0
-        blocks = np.frombuffer(packet.data, form.POINTS, BLOCKS, form.HEAD_BYTES)
-        azimuths = blocks["azimuth"].astype(np.int64)
+        azimuths = form.azimuths_of(packet.data)
         if self._last is not None:
             elapsed = device_ns - (form.device_ns(self._last.data) or 0)
             if -LATE_NS < elapsed <= 0:
@@ -111,58 +113,55 @@ class Turn:
             return
         held, self._held = self._held, None
         if held is not None:
-            yield from self._gather(held, np.frombuffer(held.data, form.POINTS, BLOCKS, form.HEAD_BYTES))
-        yield from self._gather(packet, blocks)
+            yield from self._gather(held, form.azimuths_of(held.data))
+        yield from self._gather(packet, azimuths)
 
-    def _returns_of(self, packet: Packet, azimuths: Any, before: Packet | None) -> int:
+    def _returns_of(self, packet: Packet, azimuths: list[int], before: Packet | None) -> int:
         """How many returns a packet bears, by its own azimuths; 0: it does not tell.
 
         32 lasers send their two returns in two blocks of one azimuth; 16 send them in one block, which then spans one
         firing instead of two: how fast the rotor turns tells that from the azimuths of the blocks.
         """
         if self._model.lasers == COLUMNS:
-            return 2 if (azimuths[::2] == azimuths[1::2]).all() else 1
+            return 2 if azimuths[::2] == azimuths[1::2] else 1
         if before is None:
             return 0
         elapsed = (form.device_ns(packet.data) or 0) - (form.device_ns(before.data) or 0)
-        first = np.frombuffer(before.data, form.POINTS, 1, form.HEAD_BYTES)["azimuth"].astype(np.int64)[0]
-        turned = abs((azimuths[0] - first + TURN // 2) % TURN - TURN // 2)
+        turned = abs(_nearest(azimuths[0] - form.azimuths_of(before.data)[0]))
         if not 0 < elapsed < NEAR_NS or not turned:
             return 0
         span_us = abs(_step(azimuths)) / (turned / elapsed) / 1e3  # of one block
         return 2 if span_us < 1.5 * self._model.period_us else 1
 
-    def _gather(self, packet: Packet, blocks: Any) -> Iterator[LidarScan]:
+    def _gather(self, packet: Packet, azimuths: list[int]) -> Iterator[LidarScan]:
         device_ns, lasers = form.device_ns(packet.data) or 0, self._model.lasers
-        azimuths = blocks["azimuth"].astype(np.int64)
-        firings = 2 // self._returns if lasers == 16 else 1  # of all lasers in one block
         pairs = self._returns if lasers == COLUMNS else 1  # blocks of one firing
-        period_ns = self._model.period_us * 1e3 * firings
-        step = _step(azimuths[::pairs])
-        before = azimuths[0] if self._azimuth is None else self._azimuth
-        steps = _forward(np.diff(azimuths, prepend=before), step)
-        spans = np.where(np.arange(BLOCKS) % pairs == 0, period_ns, 0.0)
-        if step:
-            spans = np.where(np.abs(steps) > GAP, steps / step * period_ns, spans)
-        spans[0] = 0.0
-        starts_ns = device_ns + np.rint(np.cumsum(spans)).astype(np.int64)
-        self._note_loss(device_ns, abs(int(steps[0])))
-        self._clock.observe(int(starts_ns[-1] + self._offsets_ns[self._returns - 1].max()), packet.arrival_ns)
-        self._next_ns = int(starts_ns[-1]) + round(period_ns)
-        rates = np.full(BLOCKS, step / period_ns)
-        turned = self._turned + np.cumsum(steps)
-        whole = np.flatnonzero(np.abs(turned) >= TURN)
-        cut = int(whole[0]) if len(whole) else BLOCKS
-        part = blocks, starts_ns, rates
-        self._add(packet, *(each[:cut] for each in part))
+        period_ns = self._model.period_us * 1e3 * (2 // self._returns if lasers == 16 else 1)  # of the blocks
+        step, turned, cut = _step(azimuths[::pairs]), self._turned, BLOCKS
+        last, after_ns, starts_ns = azimuths[0] if self._azimuth is None else self._azimuth, 0.0, list[int]()
+        for number, azimuth in enumerate(azimuths):
+            onward = _onward(azimuth - last, step)
+            if number == 0:
+                self._note_loss(device_ns, abs(onward))
+            elif step and abs(onward) > GAP:
+                after_ns += onward / step * period_ns
+            elif number % pairs == 0:
+                after_ns += period_ns
+            starts_ns.append(device_ns + round(after_ns))
+            last, turned = azimuth, turned + onward
+            if abs(turned) >= TURN and cut == BLOCKS:
+                cut, turned = number, turned - int(math.copysign(TURN, turned))
+        self._clock.observe(starts_ns[-1] + self._last_ns[self._returns - 1], packet.arrival_ns)
+        self._next_ns = starts_ns[-1] + round(period_ns)
+        blocks, rate = np.frombuffer(packet.data, form.POINTS, BLOCKS, form.HEAD_BYTES), step / period_ns
+        self._add(packet, blocks[:cut], starts_ns[:cut], rate)
         if cut < BLOCKS:
             yield from self.finish()
-            turned = turned - TURN * np.sign(turned[cut])
-            self._add(packet, *(each[cut:] for each in part))
+            self._add(packet, blocks[cut:], starts_ns[cut:], rate)
         elif starts_ns[0] - self._begin_ns > LONGEST_NS:
             self._counts["refused: turns without an end, the rotor stands"] += 1
-            self._parts, turned = [], np.zeros(BLOCKS)
-        self._azimuth, self._turned = int(azimuths[-1]), float(turned[-1])
+            self._parts, turned = [], 0
+        self._azimuth, self._turned = azimuths[-1], turned
 
     def _note_loss(self, device_ns: int, turned: int) -> None:
         """Count the packets that are missing before one, by the sensor's clock; it does not number them all."""
@@ -174,20 +173,22 @@ class Turn:
         if late_ns > packet_ns / 2 and not blind:
             self._counts["lost: missing packets"] += round(late_ns / packet_ns)
 
-    def _add(self, packet: Packet, blocks: Any, starts_ns: Any, rates: Any) -> None:
-        if len(blocks):
+    def _add(self, packet: Packet, blocks: Any, starts_ns: list[int], rate: float) -> None:
+        if starts_ns:
             if not self._parts:
-                self._begin_ns = int(starts_ns[0])
+                self._begin_ns = starts_ns[0]
             unit_m = form.unit_m(packet.data, self._config.model)
-            self._parts.append((blocks, starts_ns, rates, self._returns, unit_m))
+            self._parts.append((blocks, starts_ns, rate, self._returns, unit_m))
             self._arrival_ns = packet.arrival_ns
 
     def _scan(self) -> LidarScan | None:
         angles = self.angles if self.angles is not None else form.nominal(self._config.model)
         assert angles is not None
         lasers = self._model.lasers
-        blocks, starts_ns, rates = (np.concatenate([part[k] for part in self._parts]) for k in range(3))
-        sizes = [len(part[0]) for part in self._parts]
+        blocks = np.concatenate([part[0] for part in self._parts])
+        starts_ns = np.asarray([start for part in self._parts for start in part[1]], np.int64)
+        sizes = [len(part[1]) for part in self._parts]
+        rates = np.repeat([part[2] for part in self._parts], sizes)
         dual = np.repeat([part[3] == 2 for part in self._parts], sizes)
         units_m = np.repeat([part[4] for part in self._parts], sizes)
         raw = blocks["points"]["distance"].astype(np.int64)
@@ -223,15 +224,21 @@ class Turn:
         )
 
 
-def _forward(steps: Any, step: float) -> Any:
-    """Differences of azimuths, large ones in the direction in which the rotor turns by `step` between blocks."""
-    near = (steps + TURN // 2) % TURN - TURN // 2
-    onward = steps % TURN if step >= 0 else -(-steps % TURN)
-    return np.where(np.abs(near) <= GAP, near, onward)
+def _nearest(difference: int) -> int:
+    """A difference of azimuths, at most half a turn either way."""
+    return (difference + TURN // 2) % TURN - TURN // 2
 
 
-def _step(azimuths: Any) -> float:
+def _onward(difference: int, step: float) -> int:
+    """A difference of azimuths; a large one is in the direction in which the rotor turns by `step` between blocks."""
+    near = _nearest(difference)
+    if abs(near) <= GAP:
+        return near
+    return difference % TURN if step >= 0 else -(-difference % TURN)
+
+
+def _step(azimuths: list[int]) -> float:
     """Hundredths of a degree from one block to the next, whatever lies between two of them."""
-    steps = (np.diff(azimuths) + TURN // 2) % TURN - TURN // 2
-    near = steps[np.abs(steps) <= GAP]
-    return float(near.mean()) if len(near) else 0.0
+    steps = [_nearest(after - before) for before, after in itertools.pairwise(azimuths)]
+    near = [step for step in steps if abs(step) <= GAP]
+    return sum(near) / len(near) if near else 0.0
