@@ -54,6 +54,11 @@ KINDS: dict[str, FindingKind] = {
     "irregular-rate": FindingKind(
         "warning", "A few single messages are missing, by the sensor's own period.", "Nothing, if they are few."
     ),
+    "rate-change": FindingKind(
+        "warning",
+        "A sensor's rate changed while it ran.",
+        "Look at its exposure time, its host's load, its link and its settings.",
+    ),
     "implausible-rate": FindingKind(
         "error",
         "Messages come faster than any sensor of this kind.",

@@ -10,6 +10,7 @@ from fusion_pipeline.stream_statistics import StreamSummary
 MOST_HZ = {"lidar": 120.0, "camera": 1000.0, "audio": 1000.0, "ego": 5000.0}  # more is no sensor's rate
 OFFSET_MS = 5000.0  # median latency that no transport has
 LATE_MS = 1000.0
+CHANGED = 0.7  # of the highest rate of a stream; below it, its rate has changed
 
 
 def stream_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:
@@ -41,13 +42,21 @@ def _gap_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, i
         start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
         count = found.gap_count if len(gaps) == len(found.gaps) else len(gaps)
         often = f"{count} gaps, the longest of " if count > 1 else ""
-        usual = f"{found.period_ns / MILLISECOND_NS:.0f} ms"
-        yield "gap", f"{often}{(end - start) / SECOND_NS:.2f} s without a message, where one comes every {usual}", 1
+        yield "gap", f"{often}{silence(end - start, found.period_ns)}", 1
     share = found.absent / (found.count + found.absent)
     if found.absent >= 3 and share >= 0.05:
         yield "dropped", f"{found.absent} single messages, {share:.0%}, are missing at {found.rate_hz:.1f} Hz", 1
     elif found.absent and share >= 0.01 and kind != "ego":
         yield "irregular-rate", f"{found.absent} single messages are missing at {found.rate_hz:.1f} Hz", 1
+
+    if kind != "ego" and 0 < found.slowest_hz < CHANGED * found.fastest_hz:
+        yield "rate-change", f"{found.fastest_hz:.1f} Hz, and for some time {found.slowest_hz:.1f} Hz", 1
+
+
+def silence(lasts_ns: int, period_ns: int) -> str:
+    """Of a stream that comes every `period_ns`, in words."""
+    usual = f"{period_ns / MILLISECOND_NS:.0f} ms"
+    return f"{lasts_ns / SECOND_NS:.2f} s without a message, where one comes every {usual}"
 
 
 def _latency_findings(kind: str, found: StreamSummary) -> Iterator[tuple[str, str, int]]:

@@ -24,6 +24,8 @@ FEWEST = 5  # messages without which nothing is said of gaps
 UNSTAMPED_NS = SECOND_NS  # a capture stamp below this is none, where the arrival is not
 DAY_NS = 86_400 * SECOND_NS
 JUMP_NS = SECOND_NS  # a clock that leaves the arrivals by more than this has jumped
+PART_STEPS = 20  # periods of a part whose rate is compared with that of others
+MOST_PARTS = 16
 MOST_GAPS = 1000  # that are listed; all are counted
 
 
@@ -47,6 +49,8 @@ class StreamSummary:
     largest_jump_ns: int = 0
     future: int = 0  # captures more than 5 ms after their arrival
     latency_ms: tuple[float, float, float] = (0.0, 0.0, 0.0)  # arrival - capture: median, greatest, least
+    slowest_hz: float = 0.0  # of the parts of a stream that have a rate each; 0 where they are too few
+    fastest_hz: float = 0.0
     drift_ppm: float = 0.0  # of the capture clock against that of the arrivals; 0 where it is not clear
     drift_ms: float = 0.0  # what that adds up to
 
@@ -71,7 +75,9 @@ class StreamSummary:
             absent=self.absent + later.absent, backward=self.backward + later.backward,
             repeated=self.repeated + later.repeated, unstamped=self.unstamped + later.unstamped,
             jumps=self.jumps + later.jumps, largest_jump_ns=max(self.largest_jump_ns, later.largest_jump_ns),
-            future=self.future + later.future,
+            future=self.future + later.future, fastest_hz=max(self.fastest_hz, later.fastest_hz),
+            slowest_hz=min(rate for rate in (self.slowest_hz, later.slowest_hz) if rate)
+            if self.slowest_hz or later.slowest_hz else 0.0,
             latency_ms=(later.latency_ms[0], max(self.latency_ms[1], later.latency_ms[1]),
                         min(self.latency_ms[2], later.latency_ms[2])),
         )  # fmt: skip
@@ -115,9 +121,10 @@ def summarise_stream(captures: Stamps, arrivals: Stamps) -> StreamSummary:
         usual = float(np.median(positive))
         regular = _spread(positive, usual) <= REGULAR
         gaps = gaps_of(stamps)
+        slowest, fastest = _rates_of_parts(positive)
         found = replace(
             found, period_ns=round(usual), rate_hz=rate_hz(stamps), regular=regular, gaps=gaps[:MOST_GAPS],
-            gap_count=len(gaps), absent=_absent(positive, usual),
+            gap_count=len(gaps), absent=_absent(positive, usual), slowest_hz=slowest, fastest_hz=fastest,
         )  # fmt: skip
     if bare:
         return found
@@ -158,6 +165,16 @@ def _steps(stamps: Stamps) -> NDArray[np.int64]:
 
 def _spread(steps: NDArray[np.int64], usual: float) -> float:
     return float(np.median(np.abs(steps - usual))) / max(usual, 1.0)
+
+
+def _rates_of_parts(steps: NDArray[np.int64]) -> tuple[float, float]:
+    """(Hz, Hz) the lowest and the highest rate among parts of a stream; 0, 0 where these are too few or not regular."""
+    parts = min(len(steps) // PART_STEPS, MOST_PARTS)
+    if parts < 2:
+        return 0.0, 0.0
+    usual = [(float(np.median(part)), part) for part in np.array_split(steps, parts)]
+    periods = [period for period, part in usual if _spread(part, period) <= STRICT]
+    return (SECOND_NS / max(periods), SECOND_NS / min(periods)) if periods else (0.0, 0.0)
 
 
 def _longest_usual(steps: NDArray[np.int64]) -> float:

@@ -126,11 +126,12 @@ def reference_of(config: AlignerConfig, rig_topics: tuple[str, ...]) -> str:
     topics = config.topics or rig_topics
     if config.reference and config.reference not in topics:
         raise NodeError(f"reference: {nearest('stream', config.reference, topics)}; write one of the aligner's streams")
-    found = config.reference or align.default_reference(topics)
+    placed_first = sorted(topics, key=lambda topic: topic not in rig_topics)
+    found = config.reference or align.default_reference(placed_first)
     if not found:
         raise NodeError(
             f"none of the streams {', '.join(topics)} can make sets; add a LiDAR, a camera or a microphone array to "
-            "`topics`, or set `reference` to one of them"
+            f"`topics`, or name one as the reference: --set aligner.reference={topics[0] if topics else 'TOPIC'}"
         )
     return found
 

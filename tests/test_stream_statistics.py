@@ -150,3 +150,14 @@ def test_the_rate_is_one_over_the_median_period() -> None:
     assert summarise_stream(np.zeros(0, np.int64), np.zeros(0, np.int64)) == StreamSummary()
     at = np.asarray([START, START + 100 * MILLISECOND_NS], np.int64)
     assert summarise_stream(at, at).rate_hz == pytest.approx(10.0)
+
+
+def test_a_rate_that_changes_on_the_way_is_found_wherever_it_does() -> None:
+    for first in (100, 300, 700):
+        at = np.cumsum([*[0.1] * first, *[0.2] * (800 - first)])
+        assert "rate-change" in names(at), first
+    (text,) = (detail for name, detail, _ in stream_findings("camera", summary(at)) if name == "rate-change")
+    assert text == "10.0 Hz, and for some time 5.0 Hz"
+    assert "rate-change" not in names(regular(600, jitter_ms=5.0))
+    rng = np.random.default_rng(2)
+    assert "rate-change" not in names(regular(600)[rng.random(600) > 0.3])
