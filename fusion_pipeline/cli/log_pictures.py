@@ -95,6 +95,8 @@ def video(
         if not file.holds:
             raise UserError(f"cannot write {out}: not every picture could be read again; is the disk full?")
     typer.echo(f"{out}: {film.count} pictures at {rate:.2f} Hz")
+    if not film.plays_anywhere:
+        typer.echo("written as MPEG-4 Part 2, which browsers do not show; H.264 needs the extra logs", err=True)
 
 
 def _opened(path: Path, topic: str, boxes: str, start: float, end: float) -> tuple[Log, str, BoxesByTime, int, int]:

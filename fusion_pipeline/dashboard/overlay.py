@@ -15,6 +15,7 @@ from fusion_pipeline.arrays import Bytes
 from fusion_pipeline.clock import SECOND_NS
 from fusion_pipeline.dashboard.canvas import FAINT, Canvas, Rect
 from fusion_pipeline.dashboard.panels import draw_camera
+from fusion_pipeline.logs.film import H264Film, can_encode
 from fusion_pipeline.messages import CameraFrame, Detections, Tracks
 from fusion_pipeline.rig import CameraMount
 
@@ -88,10 +89,14 @@ def bgr(frame: CameraFrame) -> Bytes:
 
 
 class Film:
-    """An .mp4 file that grows by pictures of one size. Use it in a `with` block."""
+    """An .mp4 file that grows by pictures of one size. Use it in a `with` block.
+
+    In H.264 where PyAV is there, `plays_anywhere`; else in MPEG-4 Part 2, which no browser shows.
+    """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
         self.path, self.count = path, 0
+        self.plays_anywhere = can_encode()
         self._rate, self._writer, self._size = rate_hz, None, (0, 0)
 
     def __enter__(self) -> Self:
@@ -110,15 +115,21 @@ class Film:
         if self._writer is None:
             height, width = picture.shape[:2]
             self._size = (width - width % 2, height - height % 2)
-            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
-            if not self._writer.isOpened():
-                raise OSError(f"cannot write {self.path}")
+            self._writer = self._opened()
         if picture.shape[1::-1] != self._size:
             stretched = abs(picture.shape[1] - self._size[0]) > 1 or abs(picture.shape[0] - self._size[1]) > 1
             width, height = self._size
             picture = np.asarray(cv2.resize(picture, self._size) if stretched else picture[:height, :width], np.uint8)
         self._writer.write(picture)
         self.count += 1
+
+    def _opened(self) -> Any:
+        if self.plays_anywhere:
+            return H264Film(self.path, self._rate, self._size)
+        writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
+        if not writer.isOpened():
+            raise OSError(f"cannot write {self.path}")
+        return writer
 
     def is_whole(self) -> bool:
         """After the block: whether the file can be opened and its last picture read. OpenCV does not report a disk

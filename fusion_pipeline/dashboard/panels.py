@@ -229,15 +229,16 @@ def _sounds(canvas: Canvas, found: Tracks | Detections, page: _Page) -> None:
 def draw_list(canvas: Canvas, points: int, found: Tracks | Detections) -> None:
     """What was found, the nearest first, and what the colours mean."""
     boxes, right = found.boxes, canvas.width - 16
-    canvas.text(16, 30, f"{len(boxes)} objects", TEXT, 16)
-    canvas.text(16 + Canvas.text_width(f"{len(boxes)} objects", 16) + 14, 30, f"{points:,} points", FAINT, 13)
+    y, step = 62.0, 25.0
+    title = list_title(len(boxes), int((canvas.height - 10 - y) // step) + 1 - len(found.sounds))
+    canvas.text(16, 30, title, TEXT, 16)
+    canvas.text(16 + Canvas.text_width(title, 16) + 14, 30, f"{points:,} points", FAINT, 13)
     x = float(right)
     for name, colour in zip(reversed(NAMES), reversed(MODALITIES), strict=True):
         canvas.text(x, 30, name, FAINT, 13, right=True)
         x -= Canvas.text_width(name) + 18
         canvas.rect(Rect(x, 20, 12, 10), colour)
         x -= 14
-    y, step = 62.0, 25.0
     for sound in found.sounds:
         canvas.rect(Rect(16, y - 11, 12, 12), SOUND)
         degrees = math.degrees(sound.azimuth_rad)
@@ -249,6 +250,11 @@ def draw_list(canvas: Canvas, points: int, found: Tracks | Detections) -> None:
             break
         _list_row(canvas, found, row, y, right)
         y += step
+
+
+def list_title(objects: int, rows: int) -> str:
+    """How many objects there are, and how many of them have room in the list."""
+    return f"{objects} objects" if objects <= rows else f"the nearest {max(rows, 0)} of {objects} objects"
 
 
 def _list_row(canvas: Canvas, found: Tracks | Detections, row: int, y: float, right: float) -> None:

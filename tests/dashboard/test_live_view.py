@@ -248,3 +248,10 @@ def test_the_age_of_a_replayed_message_is_measured_on_the_clock_of_its_log() -> 
         "age on arrival by the log p50 42.0 ms, p95 42.0 ms"
     )
     assert "age since capture p50 42.0 ms" in _rate_line("camera/front", seen, 1.0)
+
+
+def test_the_list_of_objects_says_how_many_it_shows() -> None:
+    from fusion_pipeline.dashboard.panels import list_title
+
+    assert list_title(11, 11) == "11 objects"
+    assert list_title(14, 11) == "the nearest 11 of 14 objects"

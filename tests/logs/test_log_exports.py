@@ -13,8 +13,10 @@ from test_nuscenes import START_US, scene
 
 from fusion_pipeline import results
 from fusion_pipeline.cli.dispatch import run
+from fusion_pipeline.dashboard import overlay
 from fusion_pipeline.geometry.camera import CameraModel
 from fusion_pipeline.geometry.pose import Pose
+from fusion_pipeline.logs.film import can_encode
 from fusion_pipeline.logs.labels import labelled
 from fusion_pipeline.logs.mcap_writer import McapWriter
 from fusion_pipeline.logs.object_tables import MESSAGE_COLUMNS, OBJECT_COLUMNS
@@ -280,10 +282,22 @@ def test_pictures_have_the_boxes_drawn_in(log: Path, tmp_path: Path) -> None:
         assert near.sum() > 100
 
 
+def test_a_film_that_browsers_do_not_show_says_so(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "can_encode", lambda: False)
+    assert run(["log", "video", str(log), str(tmp_path / "a.mp4"), "--boxes", "none"]) == 0
+    assert "H.264 needs the extra logs" in capsys.readouterr().err
+    film = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    assert round(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 10
+
+
 def test_a_film_has_every_picture(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["log", "video", str(log), str(tmp_path / "a.mp4"), "--start", "0.2", "--end", "0.8"]) == 0
     assert "6 pictures at 10.00 Hz" in capsys.readouterr().out
     film = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    code = round(film.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+    assert (code in (b"avc1", b"h264")) == can_encode(), code
     shades = []
     while (read := film.read())[0]:
         shades.append(float(np.median(read[1])))

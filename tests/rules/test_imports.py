@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "stream_statistics",
         "stream_findings",
+        "stream_watch",
     ),
     ("sensors", "align", "encode", "detect", "track", "transport", "logs", "world"),
     ("trace",),
@@ -55,7 +56,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 ALLOWED = {
     ("clock", "arrays"), ("geometry", "arrays"), ("picture_file", "arrays"),  # the ground floor's own cellar
-    ("stream_findings", "stream_statistics"),
+    ("stream_findings", "stream_statistics"), ("stream_watch", "stream_findings"),
+    ("stream_watch", "stream_statistics"),
     ("topics", "messages"), ("manifest", "operations"), ("manifest", "tables"),
     ("operations", "tables"), ("rig_checks", "rig"), ("results", "messages"),  # tables of what lies beside
     ("detect", "encode"),  # a manifest's stages are encoders and decoders in one chain
