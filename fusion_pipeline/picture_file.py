@@ -23,6 +23,8 @@ SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a f
 READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # of these the ones that image libraries decode: not lossless, not hierarchical
 HUFFMAN = (0xC0, 0xC1, 0xC2)
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+_LARGE = 1 << 24  # pixels, from where on the chunks of a PNG are looked through
+_DEPTHS = (1, 2, 4, 8, 16)
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by a PNG's colour type
 # A marker within entropy-coded data: 0xFF before anything but a stuffed 0, a restart or another 0xFF.
 _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -48,8 +50,9 @@ def head_of(data: Bytes) -> Head:
     if start.startswith(PNG_SIGNATURE) and len(start) >= 26:
         width, height = struct.unpack(">II", start[16:24])
         found = Head("png", height, width)
-        bits = start[24] * _CHANNELS.get(start[25], 1) if 0 < start[24] <= 16 else 1
-        if height * width * bits > 8 * MOST_OF_A_BYTE * len(data):
+        bits = start[24] * _CHANNELS.get(start[25], 0)
+        held = len(data) if height * width < _LARGE else _png_bytes(data.tobytes())
+        if start[24] not in _DEPTHS or not bits or height * width * bits > 8 * MOST_OF_A_BYTE * held:
             raise PictureError("damaged png picture: larger than its bytes can hold")
     elif start.startswith(b"\xff\xd8"):
         # Colour profiles and previews may be longer than the head.
@@ -82,6 +85,8 @@ def pixels(data: Bytes) -> Bytes:
     head = head_of(data)
     if not is_whole(data):
         raise PictureError(f"truncated {head.encoding} picture")  # OpenCV would fill the rest with grey
+    if head.encoding == "png" and not _png_ends(data.tobytes()):  # it makes room for what a chunk claims to be long
+        raise PictureError("damaged png picture")
     try:
         found = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
@@ -141,6 +146,16 @@ def _jpeg_ends(data: bytes) -> bool:
                     return False
                 at = found.end() - 2
     return False
+
+
+def _png_bytes(data: bytes) -> int:
+    """Of compressed pixels, in all chunks IDAT."""
+    at, found = len(PNG_SIGNATURE), 0
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        found += min(length, len(data) - at - 12) if data[at + 4 : at + 8] == b"IDAT" else 0
+        at += 12 + length
+    return found
 
 
 def _png_ends(data: bytes) -> bool:

@@ -138,3 +138,29 @@ def test_what_is_no_picture_is_said() -> None:
     for data in (b"", b"\xff\xd8", b"GIF89a" + bytes(100), packed()[:30], b"\x89PNG\r\n\x1a\n"):
         with pytest.raises(PictureError):
             head_of(array(data))
+
+
+@pytest.mark.parametrize(("suffix", "at"), [(".png", 16), (".jpg", 0)])
+def test_a_few_bytes_do_not_ask_for_gigabytes(suffix: str, at: int) -> None:
+    data = bytearray(packed(suffix))
+    at = at or data.index(b"\xff\xc0") + 5  # height, then width
+    data[at : at + (8 if suffix == ".png" else 4)] = (
+        struct.pack(">II", 16_000, 16_000) if suffix == ".png" else struct.pack(">HH", 16_000, 16_000)
+    )
+    with pytest.raises(PictureError, match="larger than its bytes can hold"):
+        head_of(array(bytes(data)))
+
+
+@pytest.mark.parametrize("flags", [(cv2.IMWRITE_PNG_COMPRESSION, 9), (cv2.IMWRITE_PNG_BILEVEL, 1)])
+def test_black_pictures_are_no_claims(flags: tuple[int, int]) -> None:
+    for suffix, picture in ((".png", np.zeros((3000, 3000), np.uint8)), (".jpg", np.zeros((3000, 3000), np.uint8))):
+        data = packed(suffix, *(flags if suffix == ".png" else (PROGRESSIVE, 1)), picture=picture)
+        assert head_of(array(data))[1:] == (3000, 3000)
+
+
+def test_a_chunk_that_claims_more_than_the_file_holds_is_damage() -> None:
+    data = bytearray(packed(".png"))
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = struct.pack(">I", 1 << 20)
+    with pytest.raises(PictureError, match="damaged png picture"):
+        pixels(array(bytes(data)))

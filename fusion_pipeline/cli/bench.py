@@ -44,6 +44,10 @@ def bench(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write JSON or Markdown into this file.", show_default=False)
     ] = None,
+    count: Annotated[
+        int, typer.Option("--count", help="How many malformed inputs; 0: as many as usual.", min=0, max=10_000_000)
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the malformed inputs.", min=0)] = 0,
 ) -> None:
     """Measure a part of the pipeline beside its baseline.
 
@@ -58,6 +62,9 @@ def bench(
     if json and markdown:
         raise UserError("--json and --markdown exclude each other; take one")
     names = _names(name)
+    if (count or seed) and names != ("malformed",):
+        raise UserError("--count and --seed are of `fusion bench malformed` alone; leave them out")
+    chosen = {"count": count, "seed": seed} if names == ("malformed",) else {}
     console = Console(stderr=True)
     measured: dict[str, tuple[report.Figure, ...]] = {}
     for number, one in enumerate(names, 1):
@@ -65,7 +72,7 @@ def bench(
         head = f"{title} ({number} of {len(names)})"
         with console.status(head) as status:
             report.say = _reporter(console, head, status.update)
-            measured[title] = tuple(import_module(module).run(quick))
+            measured[title] = tuple(import_module(module).run(quick, **chosen))
         if not json and not markdown:
             Console().print(report.table(title, measured[title]))
     if json or markdown:

@@ -64,7 +64,12 @@ VERBS: dict[str, Verb] = {
     "bench": Verb(
         f"{_CLI}.bench:bench",
         "Measure a part of the pipeline beside its baseline.",
-        ("fusion bench transport", "fusion bench align --json", "fusion bench all --markdown --out BENCHMARKS.md"),
+        (
+            "fusion bench transport",
+            "fusion bench align --json",
+            "fusion bench malformed --count 2000 --seed 5",
+            "fusion bench all --markdown --out BENCHMARKS.md",
+        ),
     ),
     "topic": Verb(
         f"{_CLI}.topic:topic",

@@ -188,7 +188,7 @@ def _labelled(file: Path, calibration: Calibration) -> Truth:
         real = [words for words in rows if words[0] != "DontCare"]
         numbers = np.asarray([words[1:8] for words in real], np.float64).reshape(-1, 7)
         ignored = np.asarray([words[4:8] for words in rows if words[0] == "DontCare"], np.float64).reshape(-1, 4)
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         raise LogError(f"{file} cannot be read as labels: {error}; download it again") from None
     boxes = np.column_stack([labels.boxes.centers_m, labels.boxes.sizes_m, labels.boxes.yaws_rad]).astype(np.float64)
     return Truth(tuple(words[0] for words in real), boxes, numbers[:, 6] - numbers[:, 4],

@@ -205,7 +205,7 @@ def _label_files(log: KittiLog, files: dict[int, Path]) -> Iterator[Labels]:
             continue
         try:
             yield frame_labels(files[number].read_text().splitlines(), log.calibration(number), stamp)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             if isinstance(error, LogError):
                 raise
             log.refused["labels", "file damaged"] += 1

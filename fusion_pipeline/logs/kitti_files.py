@@ -201,7 +201,7 @@ def read_picture(path: Path, topic: str, capture_ns: int, arrival_ns: int) -> Ca
 def frame_labels(lines: list[str], calibration: Calibration, stamp_ns: int, with_track: bool = False) -> Labels:
     """Of lines of label_2; with `with_track` of a tracking file, whose lines begin with frame and track.
 
-    Raises ValueError or IndexError for lines that are none.
+    Raises ValueError, OverflowError or IndexError for lines that are none.
     """
     rows, names, tracks, visible = [], [], [], []
     for text in lines:
@@ -243,7 +243,7 @@ def tracklets(path: Path) -> dict[int, tuple[list[list[float]], list[str], list[
                 names.append(name)
                 tracks.append(track)
                 visible.append(IN_SIGHT[occluded] if 0 <= occluded < 4 else 1.0)
-    except (ElementTree.ParseError, AttributeError, ValueError) as error:
+    except (ElementTree.ParseError, AttributeError, ValueError, OverflowError) as error:
         raise LogError(f"{path} cannot be read as tracklets: {error}; download them again or remove the file") from None
     return found
 

@@ -113,7 +113,7 @@ class KittiTracking(KittiLog):
         for stamp, number in self.frames.items():
             try:
                 yield frame_labels(by_frame.get(number, []), self._calibration, stamp, with_track=True)
-            except (ValueError, IndexError):
+            except (ValueError, IndexError, OverflowError):
                 self.refused["labels", "damaged line"] += 1
 
 

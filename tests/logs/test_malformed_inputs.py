@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +132,22 @@ def test_stamps_behind_the_end_of_clocks_are_refused(tmp_path: Path) -> None:
         open_log(tmp_path / "a.toml")
 
 
+@pytest.mark.parametrize("word", ["inf", "1e400", "nan"])
+def test_labels_of_kitti_that_are_no_numbers_are_counted(tmp_path: Path, word: str) -> None:
+    from fusion_pipeline.bench.malformed_datasets import LABEL, kitti_object, kitti_tracking
+
+    root = kitti_object(tmp_path / "a")
+    (root / "label_2" / "000000.txt").write_text(LABEL.replace("Car 0 0", f"Car 0 {word}"))
+    objects = open_log(root)
+    assert len(list(objects.labels())) == 1  # of the two frames
+    assert objects.refused["labels", "file damaged"] == 1
+    sequence = kitti_tracking(tmp_path / "b")
+    (sequence.parent / "label_02" / "0000.txt").write_text(f"0 {'9' * 30} {LABEL}")
+    log = open_log(sequence)
+    list(log.labels())
+    assert log.refused["labels", "damaged line"] == 1
+
+
 def test_sound_is_read_up_to_its_damage(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     rng = np.random.default_rng(0)
@@ -141,8 +156,7 @@ def test_sound_is_read_up_to_its_damage(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(whole[:60_000] + bytes(500) + whole[60_500:])
     (tmp_path / "a.toml").write_text('[audio.roof]\nsound = "a.flac"\nstart_ns = 1000000000\n')
     log = open_log(tmp_path / "a.toml")
-    began = time.monotonic()
     for start in (None, 2_000_000_000, 3_500_000_000):
         for message in log.messages(start):
             assert isinstance(message, AudioChunk)
-    assert time.monotonic() - began < 600
+    assert sum(len(m.pcm) for m in open_log(tmp_path / "a.toml").messages() if isinstance(m, AudioChunk)) > 4000
