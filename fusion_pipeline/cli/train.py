@@ -176,14 +176,18 @@ def adapt(
     self_train: Annotated[
         float, typer.Option("--self-train", help="Minutes to learn from its own tracks as well.", min=0.0)
     ] = 0.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write also where the log shows too few scenes, or the network got worse.")
+    ] = False,
 ) -> None:
     """Make the network at home with your sensors, from a log without labels.
 
     Only the statistics that its normalisations divide by are measured anew; no weight changes. With --self-train the
-    LiDAR's part also learns from what was tracked surely in the log. Judge the result with `fusion eval` before you
-    trust it. Needs the [train] extra.
+    LiDAR's part also learns from what was tracked surely in the log. A log of a standing vehicle is refused. Scans are
+    held back, on which the network before and after is compared without labels; where it got worse nothing is written,
+    and the exit code is 4. Needs the [train] extra.
     """
-    from fusion_pipeline.cli.errors import UserError
+    from fusion_pipeline.cli.errors import IncompleteError, UserError
     from fusion_pipeline.cli.progress import progress
     from fusion_pipeline.logs import open_log
     from fusion_pipeline.train import adapt as adapting
@@ -191,6 +195,7 @@ def adapt(
     from fusion_pipeline.train.calibrate import calibration_of, keep
     from fusion_pipeline.train.fusion_export import export as write
     from fusion_pipeline.train.fusion_export import manifest
+    from fusion_pipeline.train.held_back import compared
     from fusion_pipeline.train.stored import restored, store
     from fusion_pipeline.train.weights import SHIPPED_WEIGHTS
 
@@ -207,12 +212,15 @@ def adapt(
                 yield message
 
         try:
-            measured = adapting.adapt(network, opened.rig, read(), every, share)
+            given = adapting.samples_of(opened.rig, read(), every, force)
         except ValueError as error:
             raise UserError(f"{log}: {error}") from error
     with TemporaryDirectory(prefix="fusion-adapt-") as name:
         folder = Path(name)
-        made = folder / out.name
+        made, before = folder / out.name, folder / "before" / out.name
+        write(network, before, found)
+        before.with_suffix(".toml").write_text(manifest(before, samples, "fusion-original"), encoding="utf-8")
+        measured = adapting.adapt(network, opened.rig, given, share)
         if self_train:
             store(network, folder / "begin.npz", samples)
             keep(found, folder / "begin.npz")
@@ -226,7 +234,19 @@ def adapt(
             typer.echo(f"{lessons.boxes} boxes of {lessons.tracks} tracks in {lessons.scans} scans; learning from them")
             network, _ = restored(selftrain.taught(folder / "begin.npz", folder / "rides", folder / "run", self_train))
         write(network, made, found)
-        _publish(made, out, manifest(made, samples, "fusion-adapted"))
+        text = manifest(made, samples, "fusion-adapted")
+        made.with_suffix(".toml").write_text(text, encoding="utf-8")
+        with progress("scans compared", 2 * len(given.held_back)) as advance:
+            result = compared(before, made, opened.rig, given.held_back, advance)
+        if result.worse and not force:
+            raise IncompleteError(
+                f"{out} was not written: the adapted network is worse, or cannot be compared ({result}); take a longer "
+                "drive, a smaller --share, or --force"
+            )
+        _publish(made, out, text)
+    typer.echo(str(result))
+    if result.worse:
+        typer.echo(f"{out} is written because of --force, though it is worse, or cannot be compared")
     typer.echo(
         f"{out}: statistics of {measured.scans} scans and {measured.pictures} pictures mixed in; "
         f"they lay {measured.moved:.2f} standard deviations from the simulated ones"

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from calibration import rig  # noqa: E402
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan, Message  # noqa: E402
 from fusion_pipeline.rig import Rig  # noqa: E402
-from fusion_pipeline.train.adapt import adapt  # noqa: E402
+from fusion_pipeline.train.adapt import LEAST, adapt, samples_of  # noqa: E402
 from fusion_pipeline.train.calibrate import calibration_of, keep  # noqa: E402
 from fusion_pipeline.train.fusion import FusionNet  # noqa: E402
 from fusion_pipeline.train.fusion_export import Calibration  # noqa: E402
@@ -41,7 +41,9 @@ def test_only_statistics_of_the_mixed_senses_change() -> None:
     torch.manual_seed(0)
     net = FusionNet().eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    found = adapt(net, RIG, log(9), every=1, share=0.5)
+    given = samples_of(RIG, log(12), every=1)
+    assert [scan.header.capture_ns for scan in given.held_back] == [3, 7, 11]
+    found = adapt(net, RIG, given, share=0.5)
     assert (found.scans, found.pictures) == (9, 9)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
@@ -49,7 +51,7 @@ def test_only_statistics_of_the_mixed_senses_change() -> None:
     assert {name.split(".")[0] for name in changed} == {"lidar", "camera"}
     whole = FusionNet().eval()
     whole.load_state_dict(before)
-    adapt(whole, RIG, log(9), every=1, share=1.0)
+    adapt(whole, RIG, given, share=1.0)
     name = "lidar.stem.0.1.running_mean"
     half = 0.5 * (before[name] + whole.state_dict()[name])
     torch.testing.assert_close(net.state_dict()[name], half)
@@ -57,8 +59,18 @@ def test_only_statistics_of_the_mixed_senses_change() -> None:
 
 
 def test_a_short_log_is_refused() -> None:
-    with pytest.raises(ValueError, match="the log gives 3 scans; statistics need at least 8"):
-        adapt(FusionNet(), RIG, log(3), every=1)
+    with pytest.raises(ValueError, match=f"the log gives 3 scans; statistics need at least {LEAST}"):
+        samples_of(RIG, log(3), every=1)
+    with pytest.raises(ValueError, match="the log gives 3 scans"):
+        samples_of(RIG, log(3), every=1, force=True)
+
+
+def test_a_log_of_a_standing_vehicle_is_refused() -> None:
+    standing = [message for _ in range(20) for message in log(1)]
+    with pytest.raises(ValueError, match=f"its 20 scans show 1 scenes .* at least {LEAST}; the vehicle stood"):
+        samples_of(RIG, standing, every=1)
+    forced = samples_of(RIG, standing, every=1, force=True)
+    assert (len(forced.rasters), len(forced.held_back)) == (15, 5)
 
 
 def test_stored_weights_and_calibration_come_back(tmp_path: Path) -> None:
