@@ -133,8 +133,8 @@ def test_a_stereo_pair_in_one_frame_is_a_baseline_apart(tmp_path: Path) -> None:
 def test_several_infos_in_one_namespace_by_frame_and_by_name(tmp_path: Path) -> None:
     joints = [("base_link", name, (float(k), 0.0, 0.0)) for k, name in enumerate(("front", "rear", "lidar"))]
     front, rear = (
-        Ros().info("front", k=(10.0, 0, 1, 0, 10, 1, 0, 0, 1)),
-        Ros().info("rear", k=(20.0, 0, 1, 0, 20, 1, 0, 0, 1)),
+        Ros().info("front", k=(10.0, 0, 16, 0, 10, 12, 0, 0, 1)),
+        Ros().info("rear", k=(20.0, 0, 16, 0, 20, 12, 0, 0, 1)),
     )
     cloud = ("/points", Ros().cloud({"intensity": np.ones(40, "u1")}))
     content = [("/tf_static", Ros().transforms(*joints)), cloud, ("/cams/front_info", front), ("/cams/rear_info", rear),
