@@ -39,7 +39,9 @@ KINDS: dict[str, FindingKind] = {
         "Look for an overloaded driver, network or recorder.",
     ),
     "lost": FindingKind(
-        "error", "Sequence numbers say that messages are missing.", "The recorder or the network was too slow."
+        "error",
+        "Sequence numbers, or a device's own times, say that messages or packets are missing.",
+        "The recorder or the network was too slow.",
     ),
     "late-start": FindingKind(
         "error",
@@ -207,6 +209,16 @@ KINDS: dict[str, FindingKind] = {
     ),
     "unread-packets": FindingKind(
         "error", "Packets of a capture could not be read.", "Capture Ethernet or `-i any`, whole: tcpdump -s 0."
+    ),
+    "picture-sizes": FindingKind(
+        "warning",
+        "Pictures of one topic differ in size.",
+        "Two cameras are mixed in one topic, or its driver was set anew; record them apart.",
+    ),
+    "repeated-packets": FindingKind(
+        "note",
+        "A capture holds packets twice; each was read once.",
+        "Nothing; or capture one interface: tcpdump -i eth0",
     ),
     "longer-than-header": FindingKind(
         "warning",

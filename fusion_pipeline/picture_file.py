@@ -20,6 +20,13 @@ MOST_OF_A_BYTE = 1032  # bytes that one of Deflate's becomes at most (RFC 1951: 
 PIXELS_OF_A_BYTE = 512  # of a JPEG with Huffman codes: 8 x 8 pixels have a code of a bit at least
 HEAD_BYTES = 1 << 16  # in which the size of nearly every file lies
 SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame
+# Formats that are named when they are met: where their mark lies, the mark, the name.
+OTHERS = (
+    (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"), (0, b"BM", "BMP"), (0, b"GIF8", "GIF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xff\x4f\xff\x51", "JPEG 2000"), (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (4, b"ftypavif", "AVIF"), (4, b"ftyphei", "HEIF"), (4, b"ftypmif1", "HEIF"), (4, b"ftyp", "video (MP4)"),
+    (0, b"P5", "PGM"), (0, b"P6", "PPM"), (0, b"\x1a\x45\xdf\xa3", "video (Matroska)"), (8, b"AVI ", "video (AVI)"),
+)  # fmt: skip
 READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # of these the ones that image libraries decode: not lossless, not hierarchical
 HUFFMAN = (0xC0, 0xC1, 0xC2)
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
@@ -32,6 +39,10 @@ _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 class PictureError(ValueError):
     """Bytes that are no picture that can be read; short enough for a refusal count."""
+
+    def __init__(self, reason: str, damaged: bool = True) -> None:
+        super().__init__(reason)
+        self.damaged = damaged  # False: whole as it may be, but of a format that is not read
 
 
 class Head(NamedTuple):
@@ -60,6 +71,9 @@ def head_of(data: Bytes) -> Head:
         if found.width_px < 0:
             raise PictureError("damaged jpeg picture")
     else:
+        name = next((name for at, mark, name in OTHERS if start[at : at + len(mark)] == mark), "")
+        if name:
+            raise PictureError(f"{name} is not read; convert it to PNG or JPEG", damaged=False)
         raise PictureError("neither a PNG nor a JPEG picture")
     if not 0 < found.height_px * found.width_px <= MOST_PIXELS:
         raise PictureError("picture of no size")

@@ -20,7 +20,9 @@ from fusion_pipeline.cli.verdict import Allow, allowed_names, as_table, end_by, 
 log = typer.Typer(
     add_completion=False, rich_markup_mode="rich", no_args_is_help=True, help="Look into logs and mend them."
 )
-Source = Annotated[Path, typer.Argument(help="An .mcap file, or a folder of another kind.", show_default=False)]
+Source = Annotated[
+    Path, typer.Argument(help="A log of any kind of docs/logs.md: a file, or a folder.", show_default=False)
+]
 Out = Annotated[Path, typer.Argument(help="The .mcap file to write; replaced if it is there.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 log.command("export", help="Boxes as KITTI or nuScenes results, or as a Parquet table.")(export)
@@ -57,6 +59,8 @@ def info(path: Source, as_json: Json = False, allow: Allow = None) -> None:
     for row in found.rows:
         numbers = [str(value) if value >= 0 else "" for value in (row.count, row.gaps, row.back)]
         rate = rate_text(row.rate_hz, row.mean_rate_hz) if row.count >= 0 else ""
+        if rate and row.gaps < 0:
+            rate = f"~{rate}"  # of the whole recording: the index has no times of single messages
         schema = f"{row.schema} (not read)" if row.unread else row.schema
         view.add_row(row.topic, schema, numbers[0], rate, *numbers[1:])
     console = Console(highlight=False)

@@ -57,7 +57,8 @@ def export(
             count = object_tables.write_parquet(
                 object_tables.rows_of_messages(every), object_tables.MESSAGE_COLUMNS, out, advance
             )
-            return typer.echo(f"{out}: {count} rows")
+            typer.echo(f"{out}: {count} rows")
+            return _left_out(log)
         found = read_results(path, topic)
         if form == "parquet":
             rows = object_tables.rows_of_objects(found)
@@ -74,6 +75,16 @@ def export(
         count, left = write_nuscenes.write_nuscenes(found, samples, out, form.endswith("tracking"), advance)
     said = "; ".join(f"{reason}: {number}" for reason, number in sorted(left.items()))
     return typer.echo(f"{out}: {count} boxes" + (f"; left out: {said}" if said else ""))
+
+
+def _left_out(log: Log) -> None:
+    """Print which messages of a log that was read through are in no row, and end with exit code 3 for it."""
+    from fusion_pipeline.cli.verdict import end_by, print_findings
+    from fusion_pipeline.logs.survey import log_findings
+
+    found = [item for item in log_findings(log) if item.name in ("refused", "lost", "truncated")]
+    print_findings(found)
+    end_by(found)
 
 
 def _beside(path: Path, log_path: Path | None, rig_path: Path | None) -> tuple[Log | None, Rig | None]:

@@ -23,7 +23,9 @@ RATES = (0.1, 1000.0)
 
 
 def replay(
-    log: Annotated[Path, typer.Argument(help="KITTI drive, KITTI object folder, or MCAP file.", show_default=False)],
+    log: Annotated[
+        Path, typer.Argument(help="A log of any kind of docs/logs.md: a file, or a folder.", show_default=False)
+    ],
     rate: Annotated[str, typer.Option("--rate", help='Times real time, 0.1 to 1000; or "max".')] = "max",
     start: Annotated[float, typer.Option("--start", help="Seconds after the first message.", min=0.0)] = 0.0,
     end: Annotated[float, typer.Option("--end", help="Seconds after the first message; 0 its end.", min=0.0)] = 0.0,

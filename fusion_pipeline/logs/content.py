@@ -95,6 +95,9 @@ class PictureContent:
         count = sum(self._sizes.values())
         if self._black:
             yield "black-picture", f"{self._black} of {count} pictures", 1
+        if lens is None and len(self._sizes) > 1:
+            sizes = ", ".join(f"{number} are {w} x {h}" for (w, h), number in self._sizes.most_common(4))
+            yield "picture-sizes", f"of {count} pictures {sizes}", 1
         for (width, height), number in self._sizes.items():
             if lens is not None and (width, height) != lens:
                 near = abs(width - lens[0]) <= CROP * lens[0] and abs(height - lens[1]) <= CROP * lens[1]

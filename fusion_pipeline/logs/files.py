@@ -64,7 +64,7 @@ class FileLog:
             except FileNotFoundError:
                 self.refused[item.topic, "file missing"] += 1
             except FormError as error:
-                self.refused[item.topic, f"file damaged: {error}"] += 1
+                self.refused[item.topic, error.of_file()] += 1
             except (OSError, ValueError, KeyError, IndexError):
                 self.refused[item.topic, "file damaged"] += 1
 

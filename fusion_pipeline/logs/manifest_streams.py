@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fusion_pipeline.messages import AudioChunk, Header, Message
 
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND_NS}
 CHUNK_S = 0.02
+NUMBERS = re.compile(r"([^0-9]*)([0-9]*)")
 Read = Callable[[int], Iterator[Message]]  # messages that arrive from a time on, or a little earlier
 Span = tuple[int, int]  # arrival of the first message and of the last
 Entry = Mapping[str, Any]
@@ -38,7 +40,7 @@ class Streams:
         from fusion_pipeline.logs.capture_lidars import lidar_of, told_by
         from fusion_pipeline.logs.capture_streams import chosen
         from fusion_pipeline.sensors.packets import Packet, nothing_found, stream_of
-        from fusion_pipeline.sensors.pcap import datagrams
+        from fusion_pipeline.sensors.pcap import datagrams, once
         from fusion_pipeline.sensors.retry import SetupError
 
         file, unread = self._file(entry["pcap"]), Counter[str]()
@@ -66,22 +68,26 @@ class Streams:
 
         def scans(_: int) -> Iterator[Message]:
             counts: Counter[str] = Counter()
+            twice: Counter[str] = Counter()
             turn = lidar.turns(counts)
-            for datagram in datagrams(file):
+            for datagram in once(datagrams(file), twice):
                 if stream_of(datagram) in streams:
                     yield from _whole(turn.take(Packet(datagram.stamp_ns, datagram.payload)))
             yield from _whole(turn.finish())
             for reason, count in counts.items():
                 self.refused[topic, reason.removeprefix("refused: ")] += count
+            for reason, count in twice.items():
+                self.findings.add("repeated-packets", topic, reason, count)
 
         return scans, span
 
     def pictures(self, topic: str, entry: Entry) -> tuple[Read, Span]:
         """A camera's picture files. Raises LogError, and ValueError or KeyError for what the entry lacks."""
         try:
-            files = sorted(file for file in self.path.parent.glob(str(entry["pictures"])) if file.is_file())
+            found = [file for file in self.path.parent.glob(str(entry["pictures"])) if file.is_file()]
         except (ValueError, NotImplementedError, IndexError):
             raise ValueError(f"pictures = {entry['pictures']!r} is no pattern below the manifest's folder") from None
+        files = sorted(found, key=lambda file: by_numbers(str(file)))
         if not files:
             raise ValueError(f"no picture is named {entry['pictures']}")
         delay = round(float(entry.get("delay_ms", 0.0)) * 1e6)
@@ -97,7 +103,7 @@ class Streams:
                 try:
                     yield item.read()
                 except FormError as error:
-                    self.refused[topic, f"file damaged: {error}"] += 1
+                    self.refused[topic, error.of_file()] += 1
                 except OSError:
                     self.refused[topic, "file missing"] += 1
 
@@ -193,9 +199,16 @@ def _stamp(file: Path, number: int, text: str) -> int | None:
     return int(text)
 
 
+def by_numbers(name: str) -> tuple[tuple[str, int], ...]:
+    """A key that sorts names by the numbers in them, as people count: 2.jpg before 10.jpg."""
+    return tuple((text, int(digits or 0)) for text, digits in NUMBERS.findall(name))
+
+
 def _decimal(text: str, unit: int) -> int:
     """A time in a file's name, exact to the last digit."""
     whole, _, fraction = text.partition(".")
+    if unit == 1 and fraction.strip("0"):
+        raise ValueError(f"the name {text!r} is no whole number of ns; are its names in s?")
     if not whole.isdigit() or (fraction and not fraction.isdigit()):
         raise ValueError(f"the name {text!r} is no time")
     value = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)

@@ -96,4 +96,4 @@ def picture_size(data: Bytes) -> tuple[str, int, int]:
     try:
         return head_of(data)
     except PictureError as error:
-        raise FormError(str(error)) from None
+        raise FormError(str(error), damaged=error.damaged) from None

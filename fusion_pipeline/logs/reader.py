@@ -25,6 +25,14 @@ class LogError(ValueError):
 class FormError(ValueError):
     """A message that cannot be turned into ours; short enough for a refusal count."""
 
+    def __init__(self, reason: str, damaged: bool = True) -> None:
+        super().__init__(reason)
+        self.damaged = damaged  # False: whole, but of a form that is not read
+
+    def of_file(self) -> str:
+        """The reason, as of a file that holds this message alone."""
+        return f"file damaged: {self}" if self.damaged else str(self)
+
 
 class Log(Protocol):
     """A recording. Opening one reads no sensor data."""

@@ -207,7 +207,7 @@ class RosDecoder:
         data: Bytes = np.asarray(message.audio.data if hasattr(message, "audio") else message.data, np.uint8)
         told = self._sounds.get(space_of(topic))
         if told is None:
-            raise FormError("sound before its AudioInfo")
+            raise FormError("sound without an AudioInfo before it")
         return sound_of(data, name, capture, time_ns, told[0], told[1], told[2])
 
 

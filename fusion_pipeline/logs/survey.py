@@ -172,7 +172,8 @@ def log_findings(log: Log) -> Findings:
     complete = bool(getattr(log, "complete", True))
     for (topic, reason), count in sorted(log.refused.items()):
         if complete or reason != CUT_OFF:
-            found.add("refused", topic, reason, count)
+            lost = reason.removeprefix("lost: ")  # by the numbers or the times that packets bear
+            found.add("refused" if lost == reason else "lost", topic, lost, count)
     known = found.known()
     if not complete and ("truncated", "") not in known:
         found.add("truncated", "", CUT_OFF if any(key[1] == CUT_OFF for key in log.refused) else "not all is readable")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fusion_pipeline.clock import SECOND_NS, now_ns
 from fusion_pipeline.sensors.lidar import UDP, LidarConfig, udp_address
-from fusion_pipeline.sensors.pcap import Datagram, datagrams
+from fusion_pipeline.sensors.pcap import Datagram, datagrams, once
 from fusion_pipeline.sensors.retry import POLL_S, DriverError, SetupError
 
 BUFFER_BYTES = 4 << 20  # of the kernel, for one socket: 1 s of the largest LiDARs
@@ -192,7 +192,7 @@ def _from_file(
     while True:
         first_ns = arrival_ns = None
         unread: Counter[str] = Counter()
-        for datagram in datagrams(Path(config.source), unread):
+        for datagram in once(datagrams(Path(config.source), unread), counts):
             if not one.takes(stream_of(datagram), datagram.payload):
                 continue
             first_ns = datagram.stamp_ns if first_ns is None else first_ns

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ FRAGMENT = 44
 FRAGMENTED_MOST = 64  # datagrams waiting for their fragments; the oldest gives way
 SHORT = "packets cut short by the capture's snap length"
 INCOMPLETE = "datagrams that lack fragments"
+TWICE_NS = 10_000_000  # between two copies of one packet
+TWICE_AMONG = 8  # packets between them, of several devices
 Fragments = dict[tuple[bytes, bytes, int], dict[int, bytes]]
 
 
@@ -72,6 +74,29 @@ def datagrams(path: Path, counts: Counter[str] | None = None) -> Iterator[Datagr
         yield Datagram(record.stamp_ns, sender, port, body[8:size], sender_port)
     if fragments:
         counts[INCOMPLETE] += len(fragments)
+
+
+def once(captured: Iterable[Datagram], counts: Counter[str]) -> Iterator[Datagram]:
+    """Each datagram once, the copies counted as "packets captured twice".
+
+    `tcpdump -i any` on a host with a bridge, a bond or VLANs has one copy for each interface that a packet passes, as
+    has a mirrored port. A LiDAR's packets bear their time, so that two of them are never alike.
+    """
+    recent: deque[Datagram] = deque(maxlen=TWICE_AMONG)
+    for datagram in captured:
+        payload = datagram.payload
+        for other in recent:
+            if (
+                payload == other.payload
+                and datagram.sender == other.sender
+                and datagram.port == other.port
+                and datagram.stamp_ns - other.stamp_ns < TWICE_NS
+            ):
+                counts["packets captured twice"] += 1
+                break
+        else:
+            recent.append(datagram)
+            yield datagram
 
 
 def link_name(link: int) -> str:

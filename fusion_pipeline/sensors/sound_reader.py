@@ -58,7 +58,7 @@ class SoundReader:
             self._open(path)
         except (soundfile.LibsndfileError, OSError, struct.error) as error:
             self.close()
-            raise SetupError(f"{path} is no sound file that can be read: {error}") from None
+            raise SetupError(f"{path} is no sound file that can be read: {error} Convert it to WAV or FLAC.") from None
         self.rate_hz, self.channels = int(self._sound.samplerate), int(self._sound.channels)
         self._integer = self._sound.subtype in INTEGERS
         if self.frames < 1:
