@@ -16,6 +16,7 @@ from fusion_pipeline.logs.manifest_streams import by_numbers
 from fusion_pipeline.logs.reader import LogError, open_log
 from fusion_pipeline.logs.survey import surveyed
 from fusion_pipeline.messages import CameraFrame, LidarScan
+from fusion_pipeline.picture_file import pixels
 from fusion_pipeline.sensors.pcap import TWICE_AMONG, TWICE_NS, Datagram, once
 
 START = 1_700_000_000_000_000_000
@@ -85,7 +86,7 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     """ffmpeg's %d.png has no zeros before its numbers: 10.png would come before 2.png."""
     log = open_log(pictures(tmp_path, [f"frame{number}.png" for number in range(1, 13)]))
     frames = [message for message in log.messages() if isinstance(message, CameraFrame)]
-    values = [int(cv2.imdecode(frame.data, cv2.IMREAD_COLOR)[0, 0, 0]) for frame in frames]
+    values = [int(pixels(frame.data)[0, 0, 0]) for frame in frames]
     assert values == [10 + 5 * number for number in range(12)]
 
 
