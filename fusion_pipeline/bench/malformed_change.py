@@ -222,7 +222,7 @@ def _changed(raw: Raw, chance: random.Random) -> Raw:
         form = (chance.choice((form[0], "", "ros2idl", "jsonschema")), damaged(form[1], chance))
     elif made == 4:
         times = [chance.choice((0, 1, 2**62, 2**63, 2**64 - 1, raw.log_ns - 10**15)) for _ in times]
-    elif encoding == "json":
+    elif encoding == "json" and data[:1] == b"{":
         data = as_json(structure(json.loads(data), chance)).encode("utf-8", "surrogatepass")
     elif encoding == "protobuf" and made < 10:
         data = protobuf(data, chance)

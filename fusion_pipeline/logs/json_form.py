@@ -78,6 +78,8 @@ def found_from_json(text: bytes, kind: type[Detections] | type[Tracks], topic: s
                     ) -> Detections | Tracks:  # fmt: skip
     """The set that a line was made of. Raises ValueError, KeyError or TypeError for anything else."""
     table = parse_json(text)
+    if type(table["stamp_ns"]) is not int or not isinstance(table["frame"], str):
+        raise TypeError("a stamp or frame of another type")
     header = Header(topic, table["stamp_ns"], arrival_ns, table["frame"], _hops(table))
     rows, count = table["objects"], len(table["objects"])
     shapes = {"center_m": (count, 3), "size_m": (count, 3), "velocity_mps": (count, 2), "std": (count, 8)}

@@ -104,7 +104,7 @@ def _picture(topic: str, message: Any, heads: Heads) -> None:
         heads.no_camera[topic] = why
     elif hasattr(message, "width"):
         heads.sizes[topic] = int(message.width), int(message.height)
-    else:
+    elif hasattr(message, "data"):  # a definition of one's own may lack it; said where it is decoded
         try:
             _, height, width = picture_size(np.asarray(message.data, np.uint8))
             heads.sizes[topic] = width, height
