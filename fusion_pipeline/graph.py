@@ -189,6 +189,7 @@ class Graph:
                     topic_of(topic)
                 except KeyError as error:
                     faults.append(f"{process.label}: {error.args[0]}")
+                    continue
                 if topic in writer_of:
                     faults.append(f"{writer_of[topic]} and {process.label} both write {topic!r}; rename one of them")
                 writer_of[topic] = process.label
@@ -197,6 +198,12 @@ class Graph:
                 faults.append(
                     f"{topic!r} is remote ({address}) and also written by {writer_of[topic]}; drop one of them"
                 )
+            try:
+                topic_of(topic)
+            except KeyError as error:
+                faults.append(f"remote: {error.args[0]}")
+        if faults:
+            return Wiring({}, {}), faults
         known = {**writer_of, **dict.fromkeys(self.remote, "")}
         read = {p.label: self._topics_read(p, known) for p in self.processes}
         for process in self.processes:

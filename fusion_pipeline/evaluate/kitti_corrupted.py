@@ -17,7 +17,15 @@ from fusion_pipeline.encode.image import ImageError, decode
 from fusion_pipeline.evaluate.kitti_detect import INSTANT_NS, PERIOD_NS, Senses
 from fusion_pipeline.evaluate.kitti_frames import LabelledFrame
 from fusion_pipeline.geometry.pose import Pose
-from fusion_pipeline.logs.kitti_files import CAMERA, LIDAR, LIDAR_HEIGHT_M, VEHICLE_FROM_VELO, read_picture, read_scan
+from fusion_pipeline.logs.kitti_files import (
+    CAMERA,
+    LIDAR,
+    LIDAR_HEIGHT_M,
+    VEHICLE_FROM_VELO,
+    named,
+    read_picture,
+    read_scan,
+)
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan
 from fusion_pipeline.rig import CameraMount, Rig
 from fusion_pipeline.train.corruptions import CHANGES, CORRUPTIONS, LATE, LATE_S, Sight
@@ -49,7 +57,7 @@ class Corrupted:
         self._seed = zlib.crc32(frame.name.encode())
         self._rig = frame.calibration.rig("kitti")
         mount = self._rig.cameras[CAMERA]
-        scan = read_scan(frame.scan, 0, PERIOD_NS) if frame.scan is not None else None
+        scan = named(read_scan, frame.scan, 0, PERIOD_NS) if frame.scan is not None else None
         xyz = np.zeros((0, 3), np.float32) if scan is None else VEHICLE_FROM_VELO.apply(scan.xyz_m)
         intensity = np.zeros(0, np.float32) if scan is None else scan.intensity
         beam = np.zeros(0, np.int64) if scan is None else scan.ring.astype(np.int64)
@@ -104,7 +112,7 @@ class Corrupted:
 def _pixels(path: Path) -> Bytes:
     """(H, W, 3) B, G, R; of no size where it cannot be decoded, as it is then not there for the clean frame either."""
     try:
-        return decode(read_picture(path, CAMERA, 0, 0))
+        return decode(named(read_picture, path, CAMERA, 0, 0))
     except ImageError:
         return _NONE
 

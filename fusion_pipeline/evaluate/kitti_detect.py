@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fusion_pipeline.detect.inference import Inference
 from fusion_pipeline.evaluate.kitti_frames import LabelledFrame
-from fusion_pipeline.logs.kitti_files import CAMERA, read_picture, read_scan
+from fusion_pipeline.logs.kitti_files import CAMERA, named, read_picture, read_scan
 from fusion_pipeline.manifest import Manifest
 from fusion_pipeline.messages import CameraFrame, Detections, Header, LidarScan, SensorSet
 from fusion_pipeline.operations import BevRasterize, ImageResize, LiftToBoxes
@@ -58,9 +58,9 @@ class Detector:
         """What is found. Raises ValueError where a file of the frame is damaged."""
         scan = picture = None
         if senses.lidar and frame.scan is not None:
-            scan = read_scan(frame.scan, INSTANT_NS - PERIOD_NS // 2, PERIOD_NS)
+            scan = named(read_scan, frame.scan, INSTANT_NS - PERIOD_NS // 2, PERIOD_NS)
         if senses.camera and frame.picture is not None:
-            picture = read_picture(frame.picture, CAMERA, INSTANT_NS, INSTANT_NS)
+            picture = named(read_picture, frame.picture, CAMERA, INSTANT_NS, INSTANT_NS)
         return self.looking(frame.calibration.rig("kitti"), scan, picture)
 
     def looking(self, rig: Rig, scan: LidarScan | None, picture: CameraFrame | None) -> Detections:

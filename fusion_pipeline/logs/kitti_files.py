@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from fusion_pipeline.logs.pictures import compressed_frame
 from fusion_pipeline.logs.reader import FormError, LogError
 from fusion_pipeline.messages import CameraFrame, Header, LidarScan
 from fusion_pipeline.rig import CameraMount, LidarMount, Rig
+
+Read = TypeVar("Read")
 
 LIDAR_HEIGHT_M = 1.73
 LIDAR, CAMERA, EGO = "lidar/top", "camera/front", "ego/oxts"
@@ -196,6 +199,14 @@ def _rings(azimuth: Floats) -> NDArray[np.uint16]:
 def read_picture(path: Path, topic: str, capture_ns: int, arrival_ns: int) -> CameraFrame:
     """A PNG or JPEG file as it is. Raises FormError where it is neither, or cut off."""
     return compressed_frame(Header(topic, capture_ns, arrival_ns, topic), np.fromfile(path, np.uint8))
+
+
+def named(read: Callable[..., Read], path: Path, *rest: object) -> Read:
+    """`read(path, *rest)`, one of the readers above, for who has to name the file: raises FormError with its path."""
+    try:
+        return read(path, *rest)
+    except FormError as error:
+        raise FormError(f"{path}: {error}") from None
 
 
 def frame_labels(lines: list[str], calibration: Calibration, stamp_ns: int, with_track: bool = False) -> Labels:

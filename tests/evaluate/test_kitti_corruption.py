@@ -97,7 +97,7 @@ def test_late_is_an_earlier_picture(frame: LabelledFrame) -> None:
     assert shades == pytest.approx([140, 130, 110])
     assert Corrupted(replace(frame, earlier=frame.earlier[:3]), ALL).lacks("picture late") == "no 4 earlier pictures"
     frame.earlier[3].write_bytes(frame.earlier[3].read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"0000000001\.png is no whole picture"):
+    with pytest.raises(ValueError, match=r"0000000001\.png: truncated png picture"):
         wrong("picture late", 2)
 
 
@@ -214,7 +214,7 @@ def test_a_model_under_corruption(tmp_path: Path) -> None:
 def test_a_damaged_earlier_picture_names_the_frame(frame: LabelledFrame, tmp_path: Path) -> None:
     frame.earlier[0].write_bytes(frame.earlier[0].read_bytes()[:-20])
     with pytest.raises(
-        EvaluationError, match=r"frame 0007/5: .*0000000004\.png is no whole picture; download it again"
+        EvaluationError, match=r"frame 0007/5: .*0000000004\.png: truncated png picture; download it again"
     ):
         evaluated(SHIPPED / "fusion_nano.onnx", find(tmp_path), robust=1)
 
