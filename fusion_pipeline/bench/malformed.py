@@ -127,15 +127,16 @@ def _answers(kind: Kind, seed: int, numbers: range) -> Iterator[One]:
         worker.start()
         theirs.close()
         answered, patience_s = numbers.start, START_S
-        with contextlib.suppress(EOFError):
-            while answered < numbers.stop and ours.poll(patience_s):
-                one = ours.recv()
-                answered, patience_s = one.number + 1, HANG_S
-                yield one
-        hung = answered < numbers.stop and worker.is_alive()
-        if answered == numbers.stop or hung:
-            worker.join(0 if hung else HANG_S)
-            worker.kill()
+        hung = False
+        with contextlib.suppress(EOFError):  # the worker has ended
+            while answered < numbers.stop and not hung:
+                hung = not ours.poll(patience_s)
+                if not hung:
+                    one = ours.recv()
+                    answered, patience_s = one.number + 1, HANG_S
+                    yield one
+        worker.join(0 if hung else HANG_S)
+        worker.kill()
         worker.join()
         if answered < numbers.stop:
             what = f"no answer in {HANG_S:g} s" if hung else f"the process ended with {worker.exitcode}"
