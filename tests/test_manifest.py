@@ -6,11 +6,20 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from fusion_pipeline.manifest import SHIPPED, Manifest, ManifestError
 from fusion_pipeline.operations import DecodeYolo, LiftToBoxes
 
-WEIGHTS = b"weights"
+
+def _network() -> bytes:
+    """A network that passes a picture on."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 64]) for name in ("x", "y"))
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    return bytes(helper.make_model(graph).SerializeToString())
+
+
+WEIGHTS = _network()
 TEXT = f"""schema = 1
 name = "sample"
 classes = ["car", "pedestrian"]
