@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,8 @@ def test_ros_2_databases_without_their_metadata_or_with_torn_pages(tmp_path: Pat
     base.write_bytes(b"")
     with pytest.raises(LogError, match="cannot be read as a ROS bag"):
         open_log(base)
-    sqlite3.connect(tmp_path / "other.db3").execute("CREATE TABLE a (b)")
+    with closing(sqlite3.connect(tmp_path / "other.db3")) as other:
+        other.execute("CREATE TABLE a (b)")
     with pytest.raises(LogError, match="no such table"):
         open_log(tmp_path / "other.db3")
 
