@@ -106,7 +106,7 @@ def test_the_keyboard_of_a_terminal(place: dict[str, str], tmp_path: Path) -> No
         os.write(ours, b" ")
         os.write(ours, b"\x03")
         until(lambda: running.poll() is not None or not look(), lambda: shown[-2000:])
-        assert running.wait(WAIT_S) == 0
+        assert running.wait(WAIT_S) == 130
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
