@@ -172,7 +172,9 @@ def read_scan(path: Path, capture_ns: int, duration_ns: int) -> LidarScan:
     if data.size == 0 or data.size % 16:
         raise FormError("a scan's size is a multiple of 16 bytes" if data.size else "empty scan")
     rows = data.view(np.float32).reshape(-1, 4)
-    if not np.isfinite(rows).all():
+    flat = rows.reshape(-1)
+    # One number that is finite where all are; where it is not, they are looked at one by one.
+    if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(rows).all():
         rows = rows[np.isfinite(rows).all(axis=1)]
         if not len(rows):
             raise FormError("no point is a number")
